@@ -87,3 +87,8 @@ require (
 	gopkg.in/ini.v1 v1.67.0 // indirect
 	gopkg.in/natefinch/lumberjack.v2 v2.0.0 // indirect
 )
+
+// Only aliyun-log-go-sdk's generated code imports this module. From 1.4 on it is a
+// shell around google.golang.org/protobuf, whose reflection keeps the linker from
+// dropping unused methods: the detect function is 21.6 MB with it and 12.4 MB without.
+replace github.com/golang/protobuf => github.com/golang/protobuf v1.3.5

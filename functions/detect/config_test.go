@@ -1,0 +1,164 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/google/go-cmp/cmp"
+)
+
+// good is an environment in which nothing is wrong and nothing is left out.
+var good = map[string]string{
+	"SLS_ENDPOINT": "cn-hangzhou-intranet.log.aliyuncs.com", "SLS_PROJECT": "tracewall-logs", "SLS_LOGSTORE": "gateway",
+	"SLS_REGION": "cn-hangzhou", "REDIS_URL": "rediss://detect:p4ss-w0rd@redis.example.com:6379/0", "FORMAT": "story",
+	"RULES": "sms-account, rate-limit-address", "TERM": "24h", "LOOKBACK": "30m", "MODE": "enforce", "MAX_NEW": "50000",
+	"ALIBABA_CLOUD_ACCESS_KEY_ID": "example-id", "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "example-s3cr3t", "ALIBABA_CLOUD_SECURITY_TOKEN": "example-t0ken",
+}
+
+// fromPlatform are variables that FC sets by itself for a function with a role.
+var fromPlatform = []string{"ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET", "ALIBABA_CLOUD_SECURITY_TOKEN"}
+
+// env is good with changes; an empty change takes a variable away.
+func env(changes map[string]string) func(string) (string, bool) {
+	all := maps.Clone(good)
+	maps.Copy(all, changes)
+	return func(key string) (string, bool) { v, ok := all[key]; return v, ok && v != "" }
+}
+
+func TestLoadConfigReadsEveryVariable(t *testing.T) {
+	got, err := loadConfig(env(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range got.Rules {
+		if r.Term != 24*time.Hour {
+			t.Errorf("rule %s blocks for %s, want TERM", r.ID, r.Term)
+		}
+	}
+	if len(got.Rules) != 2 || got.Rules[0].ID != "rate-limit-address" || got.Rules[1].ID != "sms-account" {
+		t.Errorf("rules = %v", got.Rules)
+	}
+	got.Rules = nil
+	want := config{
+		Endpoint: "cn-hangzhou-intranet.log.aliyuncs.com", Project: "tracewall-logs", Logstore: "gateway", Region: "cn-hangzhou",
+		RedisURL: "rediss://detect:p4ss-w0rd@redis.example.com:6379/0", Format: "story",
+		Lookback: 30 * time.Minute, Enforce: true, MaxNew: 50_000,
+		Keys: keys{ID: "example-id", Secret: "example-s3cr3t", Token: "example-t0ken"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("config (-want +got):\n%s", diff)
+	}
+	if text := fmt.Sprintf("%v %+v %#v", got, got, got); strings.Contains(text, "p4ss") || strings.Contains(text, "s3cr3t") || strings.Contains(text, "t0ken") {
+		t.Errorf("a printed config shows a secret: %s", text)
+	}
+}
+
+func TestLoadConfigDefaultsWhatIsAbsent(t *testing.T) {
+	absent := map[string]string{}
+	for key := range good {
+		if !slices.Contains([]string{"SLS_ENDPOINT", "SLS_PROJECT", "SLS_LOGSTORE", "REDIS_URL"}, key) {
+			absent[key] = ""
+		}
+	}
+	got, err := loadConfig(env(absent))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Format != "story" || len(got.Rules) < 2 || got.Lookback != 30*time.Minute || got.Enforce || got.MaxNew != 50_000 {
+		t.Errorf("config = %+v; want observe and the documented defaults", got)
+	}
+}
+
+func TestLoadConfigRefusesWhatIsWrong(t *testing.T) {
+	tests := []struct {
+		key, value string
+		want       []string
+	}{
+		{"SLS_ENDPOINT", "", []string{"SLS_ENDPOINT is not set"}},
+		{"SLS_ENDPOINT", "ftp://x", []string{`SLS_ENDPOINT "ftp://x"`, "cn-hangzhou-intranet"}},
+		{"SLS_ENDPOINT", "https://127.0.0.1:1", []string{"SLS_ENDPOINT", "http://HOST:PORT"}},
+		{"SLS_ENDPOINT", "http://u:p4ss@h", []string{"SLS_ENDPOINT", "withheld"}},
+		{"SLS_PROJECT", "Tracewall", []string{`SLS_PROJECT "Tracewall"`, "a-z"}},
+		{"SLS_LOGSTORE", "x/y", []string{`SLS_LOGSTORE "x/y"`}},
+		{"SLS_REGION", "Hangzhou", []string{`SLS_REGION "Hangzhou"`, "cn-hangzhou"}},
+		{"REDIS_URL", "", []string{"REDIS_URL is not set", "rediss://"}},
+		{"REDIS_URL", "redis.example.com:6379", []string{"REDIS_URL (value withheld"}},
+		{"REDIS_URL", "redis://:p4ss%zz@h", []string{"REDIS_URL (value withheld"}},
+		{"REDIS_URL", "rediss://", []string{"REDIS_URL (value withheld"}},
+		{"FORMAT", "nginx", []string{`FORMAT "nginx"`, "story, combined, sshd, jsonl"}},
+		{"RULES", "a,,b", []string{`RULES "a,,b"`}},
+		{"RULES", "no-such-rule", []string{`"no-such-rule"`, "rate-limit-address"}},
+		{"TERM", "3 days", []string{`TERM "3 days"`, "720h"}},
+		{"TERM", "30s", []string{`TERM "30s"`, "1m"}},
+		{"TERM", "721h", []string{`TERM "721h"`}},
+		{"LOOKBACK", "48h", []string{`LOOKBACK "48h"`, "24h"}},
+		{"MODE", "Enforce", []string{`MODE "Enforce"`, "enforce, observe"}},
+		{"MAX_NEW", "0", []string{`MAX_NEW "0"`, "1 to 1000000"}},
+		{"MAX_NEW", "many", []string{`MAX_NEW "many"`}},
+		{"ALIBABA_CLOUD_ACCESS_KEY_SECRET", "", []string{"both or neither"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.key+"="+tt.value, func(t *testing.T) {
+			_, err := loadConfig(env(map[string]string{tt.key: tt.value}))
+			if err == nil {
+				t.Fatal("no error")
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("error %q does not mention %q", err, want)
+				}
+			}
+			for _, secret := range []string{"p4ss", "s3cr3t", "t0ken"} {
+				if strings.Contains(err.Error(), secret) {
+					t.Errorf("error %q shows a secret", err)
+				}
+			}
+		})
+	}
+}
+
+func TestLoadConfigReportsEveryProblemAtOnce(t *testing.T) {
+	_, err := loadConfig(env(map[string]string{"SLS_PROJECT": "", "TERM": "x", "MODE": "y", "MAX_NEW": "z", "REDIS_URL": ""}))
+	if err == nil || strings.Count(err.Error(), "\n") != 4 {
+		t.Errorf("error = %v, want five lines", err)
+	}
+}
+
+// TestDeployFileAndFunctionNameTheSameVariables keeps s.yaml and loadConfig from drifting apart.
+func TestDeployFileAndFunctionNameTheSameVariables(t *testing.T) {
+	asked := map[string]bool{}
+	_, _ = loadConfig(func(key string) (string, bool) { asked[key] = true; return "", false })
+	for _, key := range fromPlatform {
+		delete(asked, key)
+	}
+	text, err := os.ReadFile(filepath.Join("..", "..", "s.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Resources map[string]struct {
+			Props struct {
+				FunctionName string         `yaml:"functionName"`
+				Environment  map[string]any `yaml:"environmentVariables"`
+			} `yaml:"props"`
+		} `yaml:"resources"`
+	}
+	if err := yaml.Unmarshal(text, &file); err != nil {
+		t.Fatal(err)
+	}
+	detect, ok := file.Resources["detect"]
+	if !ok {
+		t.Fatal("s.yaml has no resource detect")
+	}
+	declared := slices.Sorted(maps.Keys(detect.Props.Environment))
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(asked)), declared); diff != "" {
+		t.Errorf("variables (-read by the function +declared in s.yaml):\n%s", diff)
+	}
+}

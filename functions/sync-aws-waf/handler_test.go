@@ -1,0 +1,433 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tracewall/tracewall/shared/allowlist"
+	"github.com/tracewall/tracewall/shared/blocklist"
+	"github.com/tracewall/tracewall/shared/telemetry"
+	"github.com/tracewall/tracewall/shared/threat"
+	"github.com/tracewall/tracewall/shared/waf"
+)
+
+// fakeList is a list in memory that can be told to fail, and remembers what it was asked.
+type fakeList struct {
+	mu       sync.Mutex
+	snapshot blocklist.Snapshot
+	allow    string
+	notices  map[string][]blocklist.Notice // by group; each Receive hands out all that is left
+	held     map[string]bool               // leases that another run holds
+	fail     map[string]error              // by method
+
+	calls  []string
+	acked  map[string][]string
+	status map[string]status
+	ttl    time.Duration
+	claims []time.Duration // what Receive was asked with
+}
+
+func (f *fakeList) called(method, detail string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, strings.TrimSpace(method+" "+detail))
+	return f.fail[method]
+}
+
+func (f *fakeList) Snapshot(context.Context, time.Time) (blocklist.Snapshot, error) {
+	return f.snapshot, f.called("Snapshot", "")
+}
+
+func (f *fakeList) Allowlist(context.Context) (allowlist.List, error) {
+	if err := f.called("Allowlist", ""); err != nil {
+		return allowlist.List{}, err
+	}
+	return allowlist.Parse(strings.NewReader(f.allow))
+}
+
+func (f *fakeList) Acquire(_ context.Context, name string, ttl time.Duration) (*blocklist.Lease, error) {
+	if err := f.called("Acquire", name); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ttl = ttl
+	if f.held[name] {
+		return nil, blocklist.ErrLeaseHeld
+	}
+	nothing := func(context.Context) error { return nil }
+	return blocklist.NewLease(7, nothing, func(context.Context) error { return f.called("Release", name) }), nil
+}
+
+func (f *fakeList) Receive(_ context.Context, group, _ string, claimAfter time.Duration) ([]blocklist.Notice, error) {
+	if err := f.called("Receive", group); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.claims = append(f.claims, claimAfter)
+	all := f.notices[group]
+	delete(f.notices, group)
+	return all, nil
+}
+
+func (f *fakeList) Ack(ctx context.Context, group string, ids ...string) error {
+	if err := errors.Join(f.called("Ack", group), ctx.Err()); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.acked == nil {
+		f.acked = map[string][]string{}
+	}
+	f.acked[group] = append(f.acked[group], ids...)
+	return nil
+}
+
+func (f *fakeList) SaveStatus(ctx context.Context, target string, text []byte) error {
+	if err := errors.Join(f.called("SaveStatus", target), ctx.Err()); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.status == nil {
+		f.status = map[string]status{}
+	}
+	var s status
+	if err := json.Unmarshal(text, &s); err != nil {
+		return err
+	}
+	f.status[target] = s
+	return nil
+}
+
+// fakeWall holds what it was told to hold.
+type fakeWall struct {
+	name string
+	err  error
+	wait bool // until the work is told to stop
+
+	mu    sync.Mutex
+	holds []string
+	how   []how
+}
+
+func (f *fakeWall) wall() wall {
+	return wall{name: f.name, reconcile: func(ctx context.Context, want waf.Desired, how how) (waf.Report, error) {
+		if f.wait {
+			<-ctx.Done()
+			return waf.Report{Name: f.name, Writes: 1, Calls: 2}, fmt.Errorf("%w: %w", waf.ErrOutOfTime, ctx.Err())
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.how = append(f.how, how)
+		if f.err != nil {
+			return waf.Report{Name: f.name, Calls: 1}, f.err
+		}
+		f.holds = nil
+		for _, w := range want.Wants {
+			f.holds = append(f.holds, w.Prefix.String())
+		}
+		return waf.Report{Name: f.name, Desired: len(want.Wants), Enforced: len(want.Wants), Writes: 3, Calls: 5}, nil
+	}}
+}
+
+func entry(key string, expires time.Time) blocklist.Entry {
+	ind, err := threat.ParseKey(key)
+	if err != nil {
+		panic(err)
+	}
+	return blocklist.Entry{Indicator: ind, Severity: threat.High, Count: 101, LastSeen: today.Add(-time.Hour), ExpiresAt: expires}
+}
+
+// newHandler returns a handler over a list of three addresses and an account, one
+// of the addresses being allowlisted meanwhile.
+func newHandler(walls ...*fakeWall) (*handler, *fakeList, *bytes.Buffer) {
+	later := today.Add(time.Hour)
+	list := &fakeList{
+		snapshot: blocklist.Snapshot{Epoch: "epoch-1", Generation: 42, Entries: []blocklist.Entry{
+			entry("ip:203.0.113.9", later), entry("ip:192.0.2.7", later), entry("ip:198.51.100.4", later),
+			entry("ip:192.0.2.99", today.Add(-2*time.Second)), entry("account:EXAMPLE+ACCOUNT", later),
+		}},
+		allow: "198.51.100.0/24 owner=office\n",
+		notices: map[string][]blocklist.Notice{
+			"aws-waf:a": {{ID: "1-0", Generation: 41}, {ID: "2-0", Generation: 42}, {ID: "3-0", Generation: 43}},
+			"aws-waf:b": {{ID: "1-0", Generation: 41}},
+		},
+	}
+	var out bytes.Buffer
+	h := &handler{
+		list: list, enforce: true, now: func() time.Time { return today },
+		log: telemetry.New(&out, function), metrics: telemetry.NewMetrics(&out, func() time.Time { return today }, telemetry.EMF, function),
+	}
+	for _, w := range walls {
+		h.walls = append(h.walls, w.wall())
+	}
+	return h, list, &out
+}
+
+// lines returns the JSON lines of out that have the key.
+func lines(t *testing.T, out *bytes.Buffer, key string) []map[string]any {
+	t.Helper()
+	var found []map[string]any
+	for text := range strings.Lines(out.String()) {
+		var line map[string]any
+		if err := json.Unmarshal([]byte(text), &line); err != nil {
+			t.Fatalf("line %q: %v", text, err)
+		}
+		if _, ok := line[key]; ok {
+			found = append(found, line)
+		}
+	}
+	return found
+}
+
+func TestHandleMakesEveryTargetEqualToTheList(t *testing.T) {
+	a, b := &fakeWall{name: "a"}, &fakeWall{name: "b"}
+	h, list, out := newHandler(a, b)
+	got, err := h.Handle(t.Context(), sample(t, "sync-aws-waf.schedule.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"as_of":"2026-05-28T20:25:00Z","mode":"sync","generation":42,"targets":[` +
+		`{"name":"a","desired":2,"enforced":2,"overflow":0,"spared":1,"writes":3,"calls":5},` +
+		`{"name":"b","desired":2,"enforced":2,"overflow":0,"spared":1,"writes":3,"calls":5}]}`
+	if string(text) != want {
+		t.Errorf("result = %s\nwant     %s", text, want)
+	}
+	for _, w := range []*fakeWall{a, b} {
+		if diff := cmp.Diff([]string{"192.0.2.7/32", "203.0.113.9/32"}, w.holds); diff != "" {
+			t.Errorf("wall %s (-want +got):\n%s", w.name, diff)
+		}
+	}
+	if diff := cmp.Diff(map[string][]string{"aws-waf:a": {"1-0", "2-0"}, "aws-waf:b": {"1-0"}}, list.acked); diff != "" {
+		t.Errorf("acknowledged (-want +got):\n%s", diff)
+	}
+	if s := list.status["a"]; s.Epoch != "epoch-1" || s.Generation != 42 || s.Result.Enforced != 2 || s.Mode != modeSync {
+		t.Errorf("status = %+v", s)
+	}
+	if n := strings.Count(strings.Join(list.calls, ","), "Snapshot"); n != 1 {
+		t.Errorf("the list was read %d times for two targets, want once", n)
+	}
+	if done := lines(t, out, "outcome"); len(done) != 1 || done[0]["msg"] != "sync-aws-waf done" || done[0]["enforced"] != 4.0 {
+		t.Errorf("summary lines = %v, want one with enforced 4", done)
+	}
+	if n := len(lines(t, out, "last_success_timestamp")); n != 3 {
+		t.Errorf("%d success metrics, want one for each target and one for the run", n)
+	}
+}
+
+func TestOneFailingTargetStopsNoOther(t *testing.T) {
+	a, b := &fakeWall{name: "a", err: fmt.Errorf("look: %w", waf.ErrDenied)}, &fakeWall{name: "b"}
+	h, list, out := newHandler(a, b)
+	got, err := h.Handle(t.Context(), []byte(`{}`))
+	if !errors.Is(err, waf.ErrDenied) || !strings.Contains(err.Error(), "target a: look: ") {
+		t.Errorf("error = %v, want target a's", err)
+	}
+	if len(b.holds) != 2 || len(got.Targets) != 2 || got.Targets[0].Error == "" || got.Targets[1].Error != "" {
+		t.Errorf("result = %+v, want both targets, a failed and b done", got)
+	}
+	if diff := cmp.Diff(map[string][]string{"aws-waf:b": {"1-0"}}, list.acked); diff != "" {
+		t.Errorf("acknowledged (-want +got):\n%s", diff)
+	}
+	if s := list.status["a"]; !strings.Contains(s.Result.Error, "access denied") {
+		t.Errorf("status of a = %+v, want its error", s)
+	}
+	for _, line := range lines(t, out, "last_success_timestamp") {
+		if line["target"] != "b" {
+			t.Errorf("success metric %v after a failed run", line)
+		}
+	}
+}
+
+func TestNothingIsPlannedFromAListThatCannotBeTrusted(t *testing.T) {
+	tests := []struct {
+		name, method string
+		err          error
+		metric       string
+	}{
+		{"no epoch", "Snapshot", blocklist.ErrNoEpoch, "guard_tripped"},
+		{"a damaged list", "Snapshot", blocklist.ErrDamaged, "guard_tripped"},
+		{"no allowlist", "Allowlist", blocklist.ErrNoAllowlist, "allowlist_unreadable"},
+		{"Redis does not answer", "Acquire", errors.New("dial tcp: connection refused"), ""},
+		{"Redis stops answering", "Receive", errors.New("i/o timeout"), ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			a, b := &fakeWall{name: "a"}, &fakeWall{name: "b"}
+			h, list, out := newHandler(a, b)
+			list.fail = map[string]error{tt.method: tt.err}
+			got, err := h.Handle(t.Context(), []byte(`{"mode":"sync"}`))
+			if !errors.Is(err, tt.err) {
+				t.Errorf("error = %v, want %v", err, tt.err)
+			}
+			if len(a.how)+len(b.how) != 0 || len(list.acked) != 0 {
+				t.Errorf("a wall was touched, or a notice acknowledged: %v", list.calls)
+			}
+			if len(got.Targets) != 2 || got.Targets[0].Error == "" {
+				t.Errorf("result = %+v, want both targets with the error", got)
+			}
+			if n := len(lines(t, out, "last_success_timestamp")); n != 0 {
+				t.Errorf("%d success metrics", n)
+			}
+			if tt.metric != "" {
+				found := lines(t, out, tt.metric)
+				if !slices.ContainsFunc(found, func(l map[string]any) bool { return l[tt.metric] == 1.0 }) {
+					t.Errorf("metric %s is not raised: %v", tt.metric, found)
+				}
+			}
+		})
+	}
+}
+
+func TestNoticesOfADeadRunAreTakenOverOnce(t *testing.T) {
+	h, list, _ := newHandler(&fakeWall{name: "a"})
+	if _, err := h.Handle(t.Context(), []byte(`{}`)); err != nil {
+		t.Fatal(err)
+	}
+	// The second time, the messages just received must not come back as abandoned.
+	if diff := cmp.Diff([]time.Duration{0, defaultLease}, list.claims); diff != "" {
+		t.Errorf("taken over after (-want +got):\n%s", diff)
+	}
+}
+
+func TestAPlanWritesNothingAnywhere(t *testing.T) {
+	for _, payload := range []string{`{"mode":"plan"}`, `{"mode":"sync"}`} {
+		t.Run(payload, func(t *testing.T) {
+			a := &fakeWall{name: "a"}
+			h, list, _ := newHandler(a)
+			h.enforce = payload == `{"mode":"plan"}` // SYNC_MODE=observe, or an operator's question to an enforcing function
+			got, err := h.Handle(t.Context(), []byte(payload))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Mode != modePlan || len(a.how) != 1 || !a.how[0].dryRun {
+				t.Errorf("mode %q, wall asked %+v; want one dry run", got.Mode, a.how)
+			}
+			for _, call := range list.calls {
+				if strings.HasPrefix(call, "Acquire") || strings.HasPrefix(call, "Receive") || strings.HasPrefix(call, "Ack") {
+					t.Errorf("a dry run called %s", call)
+				}
+			}
+			if _, saved := list.status["a"]; saved == h.enforce {
+				t.Errorf("status saved: %t; want it of scheduled runs only", saved)
+			}
+		})
+	}
+}
+
+func TestAHeldLeaseIsLeftAlone(t *testing.T) {
+	a, b := &fakeWall{name: "a"}, &fakeWall{name: "b"}
+	h, list, out := newHandler(a, b)
+	list.held = map[string]bool{"sync:aws-waf:a": true}
+	got, err := h.Handle(t.Context(), []byte(`{}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Targets[0].Skipped == "" || len(a.how) != 0 || len(b.holds) != 2 {
+		t.Errorf("result = %+v, want a skipped and b done", got)
+	}
+	for _, line := range lines(t, out, "last_success_timestamp") {
+		if line["target"] != "b" {
+			t.Errorf("success metric %v for a run that skipped a target", line)
+		}
+	}
+}
+
+func TestTargetsAreChosenByName(t *testing.T) {
+	a, b := &fakeWall{name: "a"}, &fakeWall{name: "b"}
+	h, _, _ := newHandler(a, b)
+	if _, err := h.Handle(t.Context(), []byte(`{"targets":["b"],"adopt_epoch":true}`)); err != nil {
+		t.Fatal(err)
+	}
+	if len(a.how) != 0 || len(b.how) != 1 || !b.how[0].adoptEpoch {
+		t.Errorf("a asked %v, b asked %v; want b alone, adopting", a.how, b.how)
+	}
+	_, err := h.Handle(t.Context(), []byte(`{"targets":["edge"]}`))
+	if !errors.Is(err, errBadEvent) || !strings.Contains(err.Error(), `"edge": want names from WAF_TARGETS: a, b`) {
+		t.Errorf("error = %v, want the known names", err)
+	}
+}
+
+func TestWorkStopsBeforeLambdasDeadlineAndIsRecorded(t *testing.T) {
+	a, b := &fakeWall{name: "a", wait: true}, &fakeWall{name: "b"}
+	h, list, _ := newHandler(a, b)
+	h.now = time.Now
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := h.Handle(ctx, []byte(`{}`))
+	if !errors.Is(err, waf.ErrOutOfTime) {
+		t.Fatalf("error = %v, want ErrOutOfTime", err)
+	}
+	if ctx.Err() != nil {
+		t.Error("the run used its whole time")
+	}
+	if s := list.status["a"]; s.Result.Writes != 1 || s.Result.Error == "" {
+		t.Errorf("status of a = %+v, want one write and the error", s.Result)
+	}
+	if !slices.Contains(list.calls, "Release sync:aws-waf:a") {
+		t.Errorf("lease of a was not released: %v", list.calls)
+	}
+	if list.ttl > 7*time.Second {
+		t.Errorf("lease lives %s, want little longer than the deadline", list.ttl)
+	}
+}
+
+func TestMarginIsTenSecondsOrATenth(t *testing.T) {
+	for timeout, want := range map[time.Duration]time.Duration{
+		15 * time.Minute: 10 * time.Second, 100 * time.Second: 10 * time.Second, 20 * time.Second: 2 * time.Second,
+	} {
+		if got := margin(timeout); got != want {
+			t.Errorf("margin(%s) = %s, want %s", timeout, got, want)
+		}
+	}
+}
+
+func TestABadEventIsNeverASuccess(t *testing.T) {
+	a := &fakeWall{name: "a"}
+	h, list, out := newHandler(a)
+	if _, err := h.Handle(t.Context(), sample(t, "sync-aws-waf.malformed.json")); !errors.Is(err, errBadEvent) {
+		t.Errorf("error = %v, want errBadEvent", err)
+	}
+	if len(a.how) != 0 || len(list.calls) != 0 {
+		t.Errorf("a bad event caused %v", list.calls)
+	}
+	if done := lines(t, out, "outcome"); len(done) != 1 || done[0]["outcome"] != "error" || done[0]["level"] != slog.LevelError.String() {
+		t.Errorf("summary = %v, want one error line", done)
+	}
+}
+
+func TestMakeDesiredSparesByOverlapInBothDirections(t *testing.T) {
+	allow, err := allowlist.Parse(strings.NewReader("203.0.113.7 owner=office\n2001:db8:1::/48\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := today.Add(time.Minute)
+	got := makeDesired(blocklist.Snapshot{Entries: []blocklist.Entry{
+		entry("ip:203.0.113.0/24", later), entry("ip:2001:db8:1:2::/64", later), entry("ip:2001:db8:2::/64", later), entry("ip:203.0.114.0/24", later),
+	}}, allow, today)
+	var wants []netip.Prefix
+	for _, w := range got.Wants {
+		wants = append(wants, w.Prefix)
+	}
+	want := []netip.Prefix{netip.MustParsePrefix("203.0.114.0/24"), netip.MustParsePrefix("2001:db8:2::/64")}
+	if diff := cmp.Diff(want, wants, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" || got.spared != 2 {
+		t.Errorf("spared %d, want 2; wants (-want +got):\n%s", got.spared, diff)
+	}
+}

@@ -1,0 +1,233 @@
+package infra_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/tracewall/tracewall/shared/allowlist"
+	"github.com/tracewall/tracewall/shared/blocklist"
+	"github.com/tracewall/tracewall/shared/blocklist/blocklisttest"
+	"github.com/tracewall/tracewall/shared/blocklist/redisstore"
+	"github.com/tracewall/tracewall/shared/threat"
+)
+
+// guarded starts a redis-server with users.acl as it is deployed, and returns a Store
+// for each user and an administrator's connection beside them.
+func guarded(t *testing.T) (as func(user string) *redisstore.Store, raw func(user string) *redis.Client) {
+	t.Helper()
+	text, err := os.ReadFile("redis/users.acl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	users := os.Expand(string(text), func(name string) string { return "secret-" + strings.ToLower(name) })
+	file := filepath.Join(t.TempDir(), "users.acl")
+	if err := os.WriteFile(file, []byte(users+"user admin on >admin ~* &* +@all\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server := blocklisttest.StartRedis(t, "--aclfile", file)
+	password := func(user string) string {
+		return "secret-redis_password_" + strings.ReplaceAll(user, "-", "_")
+	}
+	as = func(user string) *redisstore.Store {
+		store, err := redisstore.Open(t.Context(), fmt.Sprintf("redis://%s:%s@%s", user, password(user), server.Addr))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = store.Close() })
+		return store
+	}
+	raw = func(user string) *redis.Client {
+		secret := password(user)
+		if user == "admin" {
+			secret = "admin"
+		}
+		client := redis.NewClient(&redis.Options{Addr: server.Addr, Username: user, Password: secret})
+		t.Cleanup(func() { _ = client.Close() })
+		return client
+	}
+	return as, raw
+}
+
+// Each function does in Redis all that it does, as its own user.
+func TestRedisUsersMayDoTheirWork(t *testing.T) {
+	as, raw := guarded(t)
+	ctx, now := t.Context(), time.Now().UTC().Truncate(time.Second)
+	must := func(what string, err error) {
+		t.Helper()
+		if err != nil {
+			denied, _ := raw("admin").Do(ctx, "ACL", "LOG", "3").Result()
+			t.Fatalf("%s: %v\nACL LOG: %v", what, err, denied)
+		}
+	}
+	bad, err := threat.ParseAddress("139.135.241.87")
+	must("indicator", err)
+	offence := func(at time.Time) blocklist.Offence {
+		return blocklist.Offence{
+			Entry: blocklist.Entry{Indicator: bad, Source: blocklist.SourceDetect, Severity: threat.High, Rules: []string{"rate-limit-address"}, Count: 340, FirstSeen: at, LastSeen: at},
+			At:    at, Term: time.Hour,
+		}
+	}
+	lease := func(store *redisstore.Store, name string) {
+		t.Helper()
+		l, err := store.Acquire(ctx, name, time.Minute)
+		must("lease "+name, err)
+		must("renew "+name, l.Renew(ctx))
+		must("release "+name, l.Release(ctx))
+	}
+
+	operator := as("operator")
+	list, err := allowlist.Parse(strings.NewReader("192.0.2.0/24 owner=office\n"))
+	must("allowlist", err)
+	must("operator saves the allowlist", operator.SaveAllowlist(ctx, list))
+
+	detect := as("detect")
+	must("detect pings", detect.Ping(ctx))
+	lease(detect, "detect:schedule")
+	_, _, err = detect.Checkpoint(ctx, "rate-limit-address")
+	must("detect reads a checkpoint", err)
+	_, err = detect.Allowlist(ctx)
+	must("detect reads the allowlist", err)
+	for _, at := range []time.Time{now.Add(-2 * time.Minute), now} { // a new entry, then a longer one
+		_, err = detect.Put(ctx, blocklist.Batch{Run: "r", Now: now, Offences: []blocklist.Offence{offence(at)}, Checkpoints: map[string]time.Time{"rate-limit-address": at}})
+		must("detect puts", err)
+	}
+	var many []blocklist.Offence // more than one script call takes, gone at the next write
+	for i := range 5000 {
+		o := offence(now)
+		o.Indicator, err = threat.ParseAddress(fmt.Sprintf("139.135.%d.%d", i/250, i%250+1))
+		must("indicator", err)
+		o.Term = time.Minute
+		many = append(many, o)
+	}
+	_, err = detect.Put(ctx, blocklist.Batch{Run: "r", Now: now, Offences: many})
+	must("detect puts many", err)
+	later := now.Add(2 * time.Minute)
+	_, err = detect.Put(ctx, blocklist.Batch{Run: "r", Now: later, Offences: []blocklist.Offence{offence(later)}})
+	must("detect prunes what has ended", err)
+	must("detect saves its report", detect.SaveRun(ctx, "r", []byte("{}")))
+
+	webhook := as("webhook")
+	must("webhook pings", webhook.Ping(ctx))
+	_, err = webhook.First(ctx, "alert", time.Hour)
+	must("webhook marks an alert", err)
+
+	sync := as("sync-aws-waf")
+	must("sync pings", sync.Ping(ctx))
+	lease(sync, "sync:aws-waf:main")
+	notices, err := sync.Receive(ctx, "aws-waf:main", "a", 0)
+	must("sync receives", err)
+	if len(notices) == 0 {
+		t.Fatal("sync receives no notice of what detect has put")
+	}
+	again, err := sync.Receive(ctx, "aws-waf:main", "b", 0) // claims what "a" left behind
+	must("sync claims", err)
+	for _, n := range append(notices, again...) {
+		must("sync acknowledges", sync.Ack(ctx, "aws-waf:main", n.ID))
+	}
+	snapshot, err := sync.Snapshot(ctx, later)
+	must("sync reads the list", err)
+	if len(snapshot.Entries) != 1 {
+		t.Errorf("sync sees %d entries, want 1", len(snapshot.Entries))
+	}
+	_, err = sync.Allowlist(ctx)
+	must("sync reads the allowlist", err)
+	must("sync saves its status", sync.SaveStatus(ctx, "main", []byte("{}")))
+
+	_, _, err = operator.Lookup(ctx, later, bad)
+	must("operator looks somebody up", err)
+	_, err = operator.Status(ctx, "main")
+	must("operator reads a status", err)
+	_, err = operator.Run(ctx, "last")
+	must("operator reads a report", err)
+	removed, err := operator.Remove(ctx, later, "operator", []threat.Indicator{bad})
+	must("operator unblocks", err)
+	if removed != 1 {
+		t.Errorf("operator unblocks %d, want 1", removed)
+	}
+}
+
+// What a stolen password of each function is good for.
+func TestRedisUsersMayDoNothingElse(t *testing.T) {
+	_, raw := guarded(t)
+	const p = "{tracewall}:v1:"
+	tests := map[string][][]any{
+		"detect": {
+			{"SET", p + "allowlist", "0.0.0.0/0"},
+			{"DEL", p + "allowlist"}, // nobody spared or everybody
+			{"SET", p + "status:main", "{}"},
+			{"SET", p + "lease:sync:aws-waf:main", "x"},
+			{"GET", "other"},
+			{"SET", "other", "1"},
+		},
+		"webhook": { // the one that the internet reaches
+			{"GET", p + "epoch"},
+			{"SET", p + "entry:ip:192.0.2.1", "{}"},
+			{"DEL", p + "once:x"},
+			{"EVAL", "return 1", "0"},
+			{"SET", p + "allowlist", ""},
+			{"XADD", p + "handoff", "*", "a", "b"},
+		},
+		"sync-aws-waf": { // lives in the other cloud
+			{"SET", p + "entry:ip:192.0.2.1", "{}"},
+			{"DEL", p + "entry:ip:192.0.2.1"},
+			{"DEL", p + "epoch"},
+			{"SET", p + "epoch", "x"},
+			{"SET", p + "allowlist", ""},
+			{"XADD", p + "handoff", "*", "a", "b"},
+			{"SET", p + "run:last", "{}"},
+			{"EVAL", "return redis.call('DEL', KEYS[1])", "1", p + "expiry"},
+		},
+		"operator": {{"GET", "other"}},
+	}
+	dangerous := [][]any{
+		{"FLUSHALL"},
+		{"FLUSHDB"},
+		{"KEYS", "*"},
+		{"CONFIG", "GET", "*"},
+		{"ACL", "LIST"},
+		{"SHUTDOWN"},
+		{"BGSAVE"},
+		{"MONITOR"},
+		{"REPLICAOF", "NO", "ONE"},
+		{"SUBSCRIBE", "x"},
+	}
+	for user, commands := range tests {
+		commands = append(commands, dangerous...)
+		client := raw(user)
+		for _, command := range commands {
+			if err := client.Do(t.Context(), command...).Err(); err == nil || !strings.Contains(strings.ToLower(err.Error()), "permission") {
+				t.Errorf("%s: %v answers %v, want a refusal", user, command, err)
+			}
+		}
+	}
+}
+
+// Rotating a password must not need an edit of the rights.
+func TestRedisUsersFileHoldsNoPassword(t *testing.T) {
+	text, err := os.ReadFile("redis/users.acl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		words := strings.Fields(line)
+		if len(words) < 3 || words[0] != "user" {
+			t.Errorf("line %q: an ACL file holds users only, not even comments", line)
+			continue
+		}
+		if words[1] == "default" {
+			if words[2] != "off" {
+				t.Errorf("the default user is %s, want off", words[2])
+			}
+			continue
+		}
+		if !strings.HasPrefix(words[3], ">${REDIS_PASSWORD_") {
+			t.Errorf("user %s: password %q, want a variable", words[1], words[3])
+		}
+	}
+}

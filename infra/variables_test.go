@@ -1,0 +1,121 @@
+package infra_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// Where each function's variables are declared.
+var declared = map[string]func(t *testing.T) tree{
+	"sync-aws-waf": func(t *testing.T) tree {
+		return at(t, resource(t, "SyncAwsWafFunction", "AWS::Serverless::Function"), "Environment", "Variables").(tree)
+	},
+	"detect": func(t *testing.T) tree {
+		return at(t, fcFunction(t, "detect"), "environmentVariables").(tree)
+	},
+	"webhook": func(t *testing.T) tree {
+		return at(t, fcFunction(t, "webhook"), "environmentVariables").(tree)
+	},
+}
+
+// The platforms set these by themselves, and Function Compute refuses to deploy a
+// function that declares one of the FC_ names.
+var reserved = regexp.MustCompile(`^(FC_|ALIBABA_CLOUD_|AWS_|LAMBDA_)|^(accessKeyID|accessKeySecret|securityToken|topic)$`)
+
+// A variable that a deploy file forgets leaves a setting that nobody can make; one
+// that no function reads is a setting that does nothing. So both must name the same.
+func TestDeployFilesDeclareWhatFunctionsRead(t *testing.T) {
+	folders, err := filepath.Glob("../functions/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(folders) < len(declared) {
+		t.Fatalf("functions = %v, want %d of them", folders, len(declared))
+	}
+	for _, folder := range folders {
+		function := filepath.Base(folder)
+		t.Run(function, func(t *testing.T) {
+			if declared[function] == nil {
+				t.Fatal("no deploy file is known for this function")
+			}
+			have := slices.Sorted(maps.Keys(declared[function](t)))
+			want := variablesOf(t, filepath.Join(folder, "config.go"))
+			for _, name := range want {
+				if !slices.Contains(have, name) {
+					t.Errorf("%s is read and not declared", name)
+				}
+			}
+			for _, name := range have {
+				if reserved.MatchString(name) {
+					t.Errorf("%s is declared: the platform keeps that name to itself", name)
+				}
+				if !slices.Contains(want, name) {
+					t.Errorf("%s is declared and not read", name)
+				}
+			}
+		})
+	}
+}
+
+var variableName = regexp.MustCompile(`^[A-Z][A-Z0-9]*(_[A-Z0-9]+)*$`)
+
+// variablesOf finds the variables that a config.go reads: it hands each name, written
+// out, to something that looks it up: as the first argument, or behind a pointer to the
+// reader. Those that the platform sets are left out.
+func variablesOf(t *testing.T, file string) []string {
+	t.Helper()
+	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]bool{}
+	ast.Inspect(parsed, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok || len(call.Args) == 0 {
+			return true
+		}
+		first := call.Args[0]
+		if pointer, ok := first.(*ast.UnaryExpr); ok && pointer.Op == token.AND && len(call.Args) > 1 {
+			first = call.Args[1] // choose(&reader, "RULES", …)
+		}
+		if literal, ok := first.(*ast.BasicLit); ok && literal.Kind == token.STRING {
+			if name, err := strconv.Unquote(literal.Value); err == nil && variableName.MatchString(name) && !reserved.MatchString(name) {
+				found[name] = true
+			}
+		}
+		return true
+	})
+	if len(found) == 0 {
+		t.Fatalf("%s reads no variable: this test does not understand it", file)
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+// The scanner itself must see what functions do, or the comparison proves nothing.
+func TestVariablesAreFound(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "config.go")
+	text := `package main
+func load(lookup func(string) (string, bool)) {
+	url, _ := lookup("REDIS_URL")
+	r.choice("MODE", "observe", []string{"enforce"})
+	check(get("SLS_REGION"), "NOT_FIRST")
+	lookup("FC_REGION")
+	choose(&r, "RULES", "NOT_SECOND")
+	say("want A or B", "lower_case")
+}`
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := strings.Join(variablesOf(t, file), " "), "MODE REDIS_URL RULES SLS_REGION"; got != want {
+		t.Errorf("variables = %q, want %q", got, want)
+	}
+}

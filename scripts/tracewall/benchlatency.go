@@ -1,0 +1,205 @@
+//go:build cgo
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"time"
+
+	"go4.org/netipx"
+
+	"github.com/tracewall/tracewall/scripts/tracewall/internal/localcloud"
+	"github.com/tracewall/tracewall/scripts/tracewall/internal/story"
+)
+
+// benchSession starts a local cloud with a small story in it and one pass done.
+func (a *app) benchSession(ctx context.Context, latency time.Duration) (*session, *story.Story, error) {
+	root, err := moduleRoot()
+	if err != nil {
+		return nil, nil, err
+	}
+	s := a.newSession(localFlags{json: true, latency: latency})
+	s.line.Say("starting the local cloud")
+	s.cloud, err = localcloud.New(ctx, localcloud.Config{
+		Root: root, Clock: s.clock, Logstore: storyLogstore, Fields: []string{"msg", "trace_id"}, Format: "story", Latency: latency, Lookback: 45 * time.Minute,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	fail := func(err error) (*session, *story.Story, error) { s.cloud.Close(); return nil, nil, err }
+	if _, err := s.cloud.StartFunctions(ctx); err != nil {
+		return fail(err)
+	}
+	if err := s.saveAllowlist(ctx, story.AllowlistText); err != nil {
+		return fail(err)
+	}
+	tale, err := story.New(story.Config{Lines: 60_000, End: time.Now()})
+	if err != nil {
+		return fail(err)
+	}
+	for _, act := range []func(context.Context, *story.Story) error{s.attack, s.timer, s.firstSync} {
+		if err := act(ctx, tale); err != nil {
+			return fail(err)
+		}
+	}
+	return s, tale, nil
+}
+
+// benchLatency measures from a line put into the Log Service to the address on the wall.
+func (a *app) benchLatency(ctx context.Context, f benchFlags, res *benchResult) error {
+	s, tale, err := a.benchSession(ctx, f.latency)
+	if err != nil {
+		return err
+	}
+	defer s.cloud.Close()
+	defer s.line.Done()
+	var total, detect, sync []float64
+	var last int64
+	for round := range f.rounds {
+		for time.Now().Unix() == last { // one burst a second: the second is its seed
+			if err := pause(ctx, 20*time.Millisecond); err != nil {
+				return err
+			}
+		}
+		now := time.Now().UTC()
+		last = now.Unix()
+		burst, err := tale.Burst(now, waveAttackers)
+		if err != nil {
+			return err
+		}
+		began := time.Now()
+		if _, _, _, err := s.write(ctx, burst); err != nil {
+			return err
+		}
+		if _, _, err := s.cloud.Alert(ctx, now, now.Add(-story.Window), now.Add(time.Second)); err != nil {
+			return err
+		}
+		found := time.Now()
+		if err := s.sync(ctx, time.Now()); err != nil {
+			return err
+		}
+		total = append(total, time.Since(began).Seconds())
+		detect = append(detect, found.Sub(began).Seconds())
+		sync = append(sync, time.Since(found).Seconds())
+		if err := s.allBlocked(burst); err != nil {
+			return err
+		}
+		s.line.Update("latency", int64(round+1), int64(f.rounds), "rounds")
+	}
+	res.OnDemand = spreadOf(total)
+	res.BySchedule = spreadOf(scheduled(detect, sync))
+	return nil
+}
+
+// allBlocked holds the wall against a burst: a fast answer that is wrong is no answer.
+func (s *session) allBlocked(burst *story.Story) error {
+	var b netipx.IPSetBuilder
+	for _, p := range s.cloud.Enforced() {
+		b.AddPrefix(p)
+	}
+	wall, err := b.IPSet()
+	if err != nil {
+		return err
+	}
+	for _, addr := range burst.Cast().Attackers {
+		if !wall.Contains(addr) {
+			return fmt.Errorf("%s attacked and is not on the wall", addr)
+		}
+	}
+	return nil
+}
+
+// The deployed schedules: a timer of one minute for detect (s.yaml) and for sync-aws-waf (template.yaml), and the
+// lag after which a rule believes that a moment's lines have all arrived.
+const (
+	deployedEvery = 60.0
+	ruleLag       = 45.0
+)
+
+// scheduled computes the delay by the deployed timers from measured run times: a line waits
+// until the rules' lag has passed, then for detect's next tick, then for the sync's.
+func scheduled(detect, sync []float64) []float64 {
+	r := rand.New(rand.NewPCG(1, 2))
+	out := make([]float64, 20_000)
+	for i := range out {
+		ready := r.Float64() * deployedEvery // detect's tick after the lag
+		out[i] = ruleLag + ready + detect[r.IntN(len(detect))] + r.Float64()*deployedEvery + sync[r.IntN(len(sync))]
+	}
+	return out
+}
+
+// pause waits, unless somebody ends it.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// benchFunctions measures each function by itself: what its cloud would bill.
+func (a *app) benchFunctions(ctx context.Context, f benchFlags, res *benchResult) error {
+	s, _, err := a.benchSession(ctx, 0)
+	if err != nil {
+		return err
+	}
+	defer s.cloud.Close()
+	defer s.line.Done()
+	const colds = 5
+	cold, warm := map[string][]float64{}, map[string][]float64{}
+	for round := range colds {
+		if err := s.cloud.RestartFunctions(ctx); err != nil {
+			return err
+		}
+		for range 1 + f.rounds/colds {
+			now := time.Now().UTC()
+			if _, err := s.cloud.DetectByTimer(ctx, now); err != nil {
+				return err
+			}
+			if _, err := s.cloud.Sync(ctx, now); err != nil {
+				return err
+			}
+		}
+		// The webhook's events start detect; its own time is what it takes to answer.
+		for range 1 + f.rounds/colds {
+			now := time.Now().UTC()
+			if _, _, err := s.cloud.Alert(ctx, now, now.Add(-story.Window), now.Add(time.Second)); err != nil {
+				return err
+			}
+		}
+		for name, t := range s.cloud.Timings() {
+			cold[name] = append(cold[name], milliseconds(t.Cold))
+			n := len(t.Warm)
+			if name == "detect" {
+				n = f.rounds / colds // the timer's events, without the alerts' smaller ones
+			}
+			for _, d := range t.Warm[:min(n, len(t.Warm))] {
+				warm[name] = append(warm[name], milliseconds(d))
+			}
+		}
+		s.line.Update("functions", int64(round+1), colds, "rounds")
+	}
+	res.Functions = map[string]coldWarm{}
+	for name := range cold {
+		slices.Sort(cold[name])
+		c := coldWarm{Cold: quantile(cold[name], 0.5)}
+		if len(warm[name]) > 0 {
+			w := spreadOf(warm[name])
+			c.WarmP50, c.WarmP95 = w.P50, w.P95
+		}
+		res.Functions[name] = c
+	}
+	return nil
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// executable is this program, for parts that measure a whole process.
+func executable() (string, error) { return os.Executable() }

@@ -1,0 +1,289 @@
+package archtest
+
+import (
+	"path"
+	"slices"
+	"strings"
+)
+
+// A layer says what the packages in Dir may import beside the standard library.
+// Names are import paths; those of this module are written from its root, and a
+// trailing /... takes everything below too. Every package must be in exactly one.
+type layer struct {
+	Dir    string // may hold * as in path.Match
+	May    []string
+	Reason string
+}
+
+// What several layers share.
+var (
+	redisSDK   = []string{"github.com/redis/go-redis/v9/..."}
+	awsSDK     = []string{"github.com/aws/aws-sdk-go-v2/...", "github.com/aws/smithy-go/..."}
+	awsRuntime = []string{"github.com/aws/aws-lambda-go/..."}
+	slsSDK     = []string{"github.com/aliyun/aliyun-log-go-sdk/..."}
+	fcRuntime  = []string{"github.com/aliyun/fc-runtime-go-sdk/..."}
+	fcSDK      = []string{"github.com/alibabacloud-go/darabonba-openapi/v2/...", "github.com/alibabacloud-go/tea/..."}
+	duckDB     = []string{"github.com/duckdb/duckdb-go/...", "github.com/duckdb/duckdb-go-bindings/..."}
+
+	// Pure computation: values in, values out, no network and no files.
+	pureLibs = []string{"go4.org/netipx", "github.com/goccy/go-yaml/...", "github.com/santhosh-tekuri/jsonschema/v6"}
+
+	// What any _test.go file may use on top of its layer.
+	testLibs = []string{
+		"github.com/google/go-cmp/...", "pgregory.net/rapid", "go.uber.org/goleak",
+		"github.com/alicebob/miniredis/v2", "github.com/rogpeppe/go-internal/testscript",
+		"github.com/goccy/go-yaml/...", "github.com/santhosh-tekuri/jsonschema/v6",
+		"github.com/redis/go-redis/v9", "github.com/pierrec/lz4/v4", "github.com/gogo/protobuf/proto",
+	}
+)
+
+var layers = []layer{
+	{
+		"shared/threat", nil,
+		"everything speaks this vocabulary, so it depends on nothing",
+	},
+
+	{"shared/secret", nil, "support knows no domain"},
+	{"shared/telemetry", nil, "support knows no domain"},
+	{"shared/settings", own("secret"), "support knows no domain: what is allowed is for its callers to say"},
+
+	{
+		"shared/allowlist", join(own("threat"), pureLibs),
+		"who is never blocked is decided by values, whatever store they come from",
+	},
+	{
+		"shared/blocklist", own("threat"),
+		"the list's meaning must not depend on where it is kept",
+	},
+	{
+		"shared/detect", join(own("threat", "allowlist", "blocklist"), pureLibs),
+		"the thinking of the detect function: it runs on any log engine and any store that its small interfaces describe",
+	},
+	{
+		"shared/waf", join(own("threat"), pureLibs),
+		"a plan is the same for every cloud's firewall",
+	},
+
+	{
+		"shared/blocklist/redisstore", join(own("threat", "allowlist", "blocklist"), redisSDK, []string{"golang.org/x/sync/errgroup"}),
+		"one adapter, its domain and one SDK",
+	},
+	{
+		"shared/waf/awswaf", join(own("threat", "waf"), awsSDK, []string{"golang.org/x/time/rate"}),
+		"one adapter, its domain and one SDK",
+	},
+	{
+		"shared/sls", join(own("threat", "secret"), slsSDK, []string{"golang.org/x/time/rate"}),
+		"one adapter and one SDK",
+	},
+	{
+		"shared/fcinvoke", join(own("secret"), fcSDK),
+		"one adapter and one SDK",
+	},
+
+	{
+		"shared/blocklist/blocklisttest", join(own("threat", "allowlist", "blocklist"), testLibs),
+		"a fake and the contract of its own domain",
+	},
+	{
+		"shared/detect/detecttest", join(own("threat", "detect"), testLibs),
+		"runs the tests inside rule files on whatever Log Service it is given",
+	},
+	{
+		"shared/waf/waftest", join(own("threat", "waf"), testLibs),
+		"a stand-in of the firewall and nothing of the rest",
+	},
+	{
+		"shared/sls/slstest", join(own("threat"), duckDB, slsSDK, testLibs, []string{"github.com/pierrec/lz4/v4", "google.golang.org/protobuf/encoding/protowire", "github.com/klauspost/compress/zstd", "github.com/phuslu/iploc", "golang.org/x/text/..."}),
+		"the only place that needs DuckDB, and so cgo; its tests speak to it with the real SDK",
+	},
+	{
+		"shared/functiontest", testLibs,
+		"the runtimes' protocols; it starts any function and knows none",
+	},
+
+	{
+		"functions/*", join([]string{"shared/..."}, awsRuntime, fcRuntime, awsSDK, []string{"golang.org/x/sync/errgroup"}),
+		"a function wires what shared offers; it never reaches into another function",
+	},
+
+	{
+		"scripts/tracewall",
+		[]string{"..."},
+		"the operator's command wires everything, stand-ins included",
+	},
+	{
+		"scripts/tracewall/internal/*",
+		[]string{"..."},
+		"parts of the operator's command",
+	},
+
+	{
+		"infra", join([]string{"shared/..."}, slsSDK, testLibs),
+		"tests that hold the deploy files to what the code needs",
+	},
+	{"shared/archtest", nil, "it reads source and nothing else"},
+}
+
+// A rule looks at one file at a time.
+type rule struct {
+	Name   string
+	Reason string
+	On     func(source) bool     // which files it speaks of
+	Find   func(source) []string // what in them is wrong
+}
+
+// rules are the layers as rules, and those that cut across them.
+func rules() []rule {
+	var all []rule
+	for _, l := range layers {
+		all = append(all, rule{
+			Name:   "imports of " + l.Dir,
+			Reason: l.Reason,
+			On:     func(s source) bool { return within(l.Dir, s.Dir()) },
+			Find: func(s source) []string {
+				may := slices.Concat(l.May, []string{s.Dir()})
+				if s.Test {
+					may = slices.Concat(may, testLibs, []string{"shared/..."})
+				}
+				return imports(s, func(imported string) bool {
+					return !standard(imported) && imported != "C" && !slices.ContainsFunc(may, func(p string) bool { return covers(p, imported) })
+				})
+			},
+		})
+	}
+	return append(all,
+		rule{
+			Name:   "stand-ins stay out of what is deployed",
+			Reason: "a stand-in in a deployed binary is a switch waiting to be thrown",
+			On:     func(s source) bool { return !s.Test && !standIn(s.Dir()) && !within("scripts/...", s.Dir()) },
+			Find:   func(s source) []string { return imports(s, standIn) },
+		},
+		rule{
+			Name:   "no function imports another, nothing imports functions or scripts",
+			Reason: "imports run one way: functions → adapters → domain → threat",
+			On:     func(source) bool { return true },
+			Find: func(s source) []string {
+				return imports(s, func(imported string) bool {
+					return imported != s.Dir() && (covers("functions/...", imported) || covers("scripts/...", imported) && !within("scripts/tracewall/...", s.Dir()))
+				})
+			},
+		},
+		rule{
+			Name: "domain packages touch no world",
+			// time.Until is left out: it is how much is left of a context's deadline, which
+			// is the machine's time and decides only how far a run gets.
+			Reason: "a decision must be the same when it is repeated: values in, values out; the clock is handed in",
+			On: func(s source) bool {
+				return !s.Test && slices.Contains([]string{"shared/threat", "shared/allowlist", "shared/blocklist", "shared/detect", "shared/waf"}, s.Dir())
+			},
+			Find: func(s source) []string {
+				found := imports(s, func(imported string) bool {
+					return slices.Contains([]string{"os", "os/exec", "net", "net/http", "syscall", "database/sql"}, imported)
+				})
+				return append(found, uses(s, "time.Now", "time.Since", "time.Sleep")...)
+			},
+		},
+		rule{
+			Name:   "only functions and the operator's command read the environment",
+			Reason: "settings are read in one place, all at once; what shared needs is handed to it",
+			On: func(s source) bool { // stand-ins start programs, which need their PATH
+				return !s.Test && !standIn(s.Dir()) && !within("functions/*", s.Dir()) && !within("scripts/tracewall/...", s.Dir())
+			},
+			Find: func(s source) []string {
+				return uses(s, "os.Getenv", "os.LookupEnv", "os.ExpandEnv", "syscall.Getenv", "os.Setenv")
+			},
+		},
+		rule{
+			Name:   "cgo stays in the laptop's Log Service",
+			Reason: "functions are static binaries: a single cgo import would need a C library on the cloud's machine",
+			On: func(s source) bool {
+				return !within("shared/sls/slstest", s.Dir()) && (!within("scripts/tracewall/...", s.Dir()) || !s.Cgo)
+			},
+			Find: func(s source) []string {
+				return imports(s, func(imported string) bool {
+					if s.Test && covers("shared/sls/slstest", imported) {
+						return !s.Cgo && within("functions/*", s.Dir()) // a function is also tested with CGO_ENABLED=0
+					}
+					return imported == "C" || covers("github.com/duckdb/...", imported) || covers("shared/sls/slstest", imported)
+				})
+			},
+		},
+		rule{
+			Name:   "packages are named for what they hold",
+			Reason: "a util package is where nobody finds anything; a function without a home belongs beside its caller",
+			On:     func(source) bool { return true },
+			Find: func(s source) []string {
+				bad := []string{"util", "utils", "common", "helper", "helpers", "types", "models", "model", "manager", "managers", "core", "base", "misc", "service", "services"}
+				var found []string
+				for _, name := range append(strings.Split(s.Dir(), "/"), s.Package) {
+					if slices.Contains(bad, name) {
+						found = append(found, name)
+					}
+				}
+				return slices.Compact(found)
+			},
+		},
+	)
+}
+
+func own(names ...string) []string {
+	var paths []string
+	for _, name := range names {
+		paths = append(paths, "shared/"+name)
+	}
+	return paths
+}
+
+func join(lists ...[]string) []string { return slices.Concat(lists...) }
+
+// imports returns those of s that wrong says are, this module's written from its root.
+func imports(s source, wrong func(string) bool) []string {
+	var found []string
+	for _, imported := range s.Imports {
+		if imported = strings.TrimPrefix(imported, module+"/"); wrong(imported) {
+			found = append(found, imported)
+		}
+	}
+	return found
+}
+
+func uses(s source, names ...string) []string {
+	var found []string
+	for _, use := range s.Uses {
+		if slices.Contains(names, use) && !slices.Contains(found, use) {
+			found = append(found, use)
+		}
+	}
+	return found
+}
+
+// standard tells whether imported, written from the module's root if it is ours,
+// is the standard library's: its first element has no dot and is no folder of ours.
+func standard(imported string) bool {
+	first, _, _ := strings.Cut(imported, "/")
+	return !strings.Contains(first, ".") && !slices.Contains([]string{"shared", "functions", "scripts", "infra"}, first)
+}
+
+// standIn tells whether a package of ours is a …test package, which holds stand-ins and contracts.
+func standIn(imported string) bool {
+	return covers("shared/...", imported) && strings.HasSuffix(path.Base(imported), "test") && imported != "shared/archtest"
+}
+
+// within matches a folder with a pattern as covers does, where * stands for one element.
+func within(pattern, dir string) bool {
+	if strings.HasSuffix(pattern, "...") {
+		return covers(pattern, dir)
+	}
+	ok, _ := path.Match(pattern, dir)
+	return ok
+}
+
+// covers matches an import path: "a/b" is itself, "a/b/..." that and all below, "..." everything.
+func covers(pattern, imported string) bool {
+	prefix, tree := strings.CutSuffix(pattern, "...")
+	if !tree {
+		return pattern == imported
+	}
+	return strings.HasPrefix(imported+"/", prefix)
+}

@@ -1,0 +1,72 @@
+package redisstore_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/tracewall/tracewall/shared/blocklist/blocklisttest"
+	"github.com/tracewall/tracewall/shared/blocklist/redisstore"
+)
+
+var _ blocklisttest.Store = (*redisstore.Store)(nil)
+
+const prefix = "{tracewall}:v1:"
+
+func startMini(tb testing.TB) string {
+	tb.Helper()
+	return "redis://" + miniredis.RunT(tb).Addr()
+}
+
+// harness makes a Harness of the server at url, which raw may damage.
+func harness(t *testing.T, url string, raw redis.UniversalClient, opts ...redisstore.Option) blocklisttest.Harness {
+	t.Helper()
+	t.Cleanup(func() { _ = raw.Close() })
+	fail := func(t blocklisttest.TB, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatalf("damage: %v", err)
+		}
+	}
+	ctx := context.Background()
+	return blocklisttest.Harness{
+		Store: open(t, url, opts...), Other: open(t, url, opts...),
+		Flush:   func(t blocklisttest.TB) { fail(t, raw.FlushAll(ctx).Err()) },
+		Lose:    func(t blocklisttest.TB, part string) { fail(t, raw.Del(ctx, prefix+part).Err()) },
+		Corrupt: func(t blocklisttest.TB, part string) { fail(t, raw.Set(ctx, prefix+part, `{"v":1`, 0).Err()) },
+	}
+}
+
+func TestContractOnMiniredis(t *testing.T) {
+	blocklisttest.TestStore(t, func(t *testing.T) blocklisttest.Harness {
+		m := miniredis.RunT(t)
+		h := harness(t, "redis://"+m.Addr(), redis.NewClient(&redis.Options{Addr: m.Addr()}))
+		h.Advance = m.FastForward
+		return h
+	})
+}
+
+func TestContractOnRedis(t *testing.T) {
+	r := blocklisttest.StartRedis(t)
+	blocklisttest.TestStore(t, func(t *testing.T) blocklisttest.Harness {
+		h := harness(t, r.URL, redis.NewClient(&redis.Options{Addr: r.Addr}))
+		h.Flush(t)
+		return h
+	})
+}
+
+func open(tb testing.TB, url string, opts ...redisstore.Option) *redisstore.Store {
+	tb.Helper()
+	if !strings.Contains(url, "://") {
+		tb.Fatalf("open %q: no address", url)
+	}
+	store, err := redisstore.Open(tb.Context(), url, opts...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = store.Close() })
+	return store
+}

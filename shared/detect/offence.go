@@ -1,0 +1,66 @@
+package detect
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/tracewall/tracewall/shared/blocklist"
+	"github.com/tracewall/tracewall/shared/threat"
+)
+
+// maxReason bounds the reason of an entry, in bytes (blocklist.Entry).
+const maxReason = 200
+
+// Offence makes of a detection of this rule what the blocklist stores. The term
+// counts from the end of the last window that fired, not from now, so that reading
+// the same lines again changes nothing.
+func (r Rule) Offence(d threat.Detection) blocklist.Offence {
+	return blocklist.Offence{
+		Entry: blocklist.Entry{
+			Indicator: d.Indicator,
+			Source:    blocklist.SourceDetect,
+			Severity:  d.Severity,
+			Rules:     []string{d.Rule},
+			Reason:    r.Reason(d),
+			Count:     d.Count,
+			FirstSeen: d.FirstSeen,
+			LastSeen:  d.LastSeen,
+			Countries: d.Countries,
+			Accounts:  d.Accounts,
+			Addresses: d.Addresses,
+		},
+		At:   d.Until,
+		Term: d.Term,
+	}
+}
+
+// Reason says in a sentence why someone is blocked, for people: "412 requests over
+// the rate limit in 2 windows of 2m, last 13:58 UTC; account nbN…(24)". Accounts are masked.
+func (r Rule) Reason(d threat.Detection) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d %s in %s of %s, last %s UTC", d.Count, r.Counted, plural(d.Windows, "window"), span(r.Window), d.LastSeen.UTC().Format("15:04"))
+	if d.Addresses > 0 {
+		fmt.Fprintf(&b, "; from %s", plural(d.Addresses, "address"))
+	}
+	switch n := len(d.Accounts); {
+	case n == 1:
+		b.WriteString("; account " + threat.Mask(d.Accounts[0]))
+	case n > 1:
+		fmt.Fprintf(&b, "; accounts %s and %d more", threat.Mask(d.Accounts[0]), n-1)
+	}
+	if b.Len() > maxReason {
+		return clip(b.String(), maxReason-len("…"))
+	}
+	return b.String()
+}
+
+func plural(n int, noun string) string {
+	switch {
+	case n == 1:
+		return "1 " + noun
+	case strings.HasSuffix(noun, "s"):
+		return fmt.Sprintf("%d %ses", n, noun)
+	default:
+		return fmt.Sprintf("%d %ss", n, noun)
+	}
+}

@@ -1,0 +1,573 @@
+//go:build cgo
+
+package slstest
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	defaultRows  = 100       // SLS: rows of a result without LIMIT
+	maxRows      = 1_000_000 // SLS: LIMIT n, and offset + count of LIMIT offset, count
+	maxPageRows  = 10_000    // SLS: count of LIMIT offset, count
+	maxSQLTokens = 10_000
+	maxSQLDepth  = 100
+)
+
+// translation is a Presto query written anew for DuckDB.
+type translation struct {
+	sql      string // begins with SELECT, or with the query's own WITH list when withs is set
+	withs    string // the query's own common table expressions
+	limit    int
+	offset   int
+	limited  bool         // the query had a LIMIT of its own
+	searches []searchNode // search('…') number i became the column searchColumn(i)
+	timeout  time.Duration
+	scan     bool // set session mode=scan: fields need no index
+}
+
+// searchColumn names the hidden column that holds the answer of one search('…').
+func searchColumn(i int) string { return "__search_" + strconv.Itoa(i) + "__" }
+
+// translator walks over the tokens of a query and writes DuckDB's SQL. It emits
+// only keywords and functions that it knows; every other name comes out quoted,
+// so nothing of DuckDB's own grammar can be reached.
+type translator struct {
+	tokens []sqlToken
+	pos    int
+	depth  int
+	now    time.Time // in the service's zone, as if UTC
+	out    translation
+	refuse bool // LIMIT ALL is an error
+}
+
+func translate(sql string, now time.Time, refuseLimitAll bool) (*translation, error) {
+	tokens, err := lexSQL(sql)
+	if err != nil {
+		return nil, err
+	}
+	if len(tokens) > maxSQLTokens {
+		return nil, invalid("query has too many tokens: want at most %d", maxSQLTokens)
+	}
+	t := &translator{tokens: tokens, now: now, refuse: refuseLimitAll}
+	if err := t.session(); err != nil {
+		return nil, err
+	}
+	first := t.peek()
+	if !first.keyword("select") && !first.keyword("with") {
+		return nil, t.mismatch(first)
+	}
+	t.out.limit = defaultRows
+	if first.keyword("with") {
+		if t.out.withs, err = t.with(); err != nil {
+			return nil, err
+		}
+	}
+	if t.out.sql, err = t.query(true); err != nil {
+		return nil, err
+	}
+	if end := t.peek(); end.kind != sqlEnd {
+		return nil, t.mismatch(end)
+	}
+	return &t.out, nil
+}
+
+func (t *translator) peek() sqlToken { return t.tokens[t.pos] }
+
+// ahead looks n tokens past the next one.
+func (t *translator) ahead(n int) sqlToken {
+	return t.tokens[min(t.pos+n, len(t.tokens)-1)]
+}
+
+func (t *translator) previous() sqlToken {
+	if t.pos == 0 {
+		return sqlToken{}
+	}
+	return t.tokens[t.pos-1]
+}
+
+func (t *translator) take() sqlToken {
+	tok := t.tokens[t.pos]
+	if tok.kind != sqlEnd {
+		t.pos++
+	}
+	return tok
+}
+
+func (t *translator) mismatch(tok sqlToken) error {
+	if tok.kind == sqlEnd {
+		return invalid("line 1:%d: mismatched input '<EOF>'", tok.at+1)
+	}
+	return invalid("line 1:%d: mismatched input '%s'", tok.at+1, shorten(tok.text))
+}
+
+func (t *translator) expect(op string) error {
+	if tok := t.take(); !tok.is(op) {
+		return t.mismatch(tok)
+	}
+	return nil
+}
+
+// session reads `set session name=value;` prefixes. Those that change what the
+// service promises are obeyed (mode=scan, query_max_run_time); the rest, which
+// choose resources, are accepted and have no effect here.
+func (t *translator) session() error {
+	for t.peek().keyword("set") && t.ahead(1).keyword("session") {
+		t.pos += 2
+		name := t.take()
+		if name.kind != sqlWord {
+			return t.mismatch(name)
+		}
+		if err := t.expect("="); err != nil {
+			return err
+		}
+		var value string
+		for tok := t.peek(); !tok.is(";"); tok = t.peek() {
+			if tok.kind == sqlEnd || tok.kind == sqlOp {
+				return t.mismatch(tok)
+			}
+			value += strings.ToLower(t.take().text)
+		}
+		t.take()
+		switch name.lower {
+		case "mode":
+			t.out.scan = value == "scan"
+		case "query_max_run_time":
+			d, err := time.ParseDuration(value)
+			if err != nil || d <= 0 {
+				return invalid("set session query_max_run_time: %s is not a duration", shorten(value))
+			}
+			t.out.timeout = d
+		}
+	}
+	return nil
+}
+
+// with reads WITH name [(columns)] AS (query), …
+func (t *translator) with() (string, error) {
+	t.take()
+	var b strings.Builder
+	for {
+		name := t.take()
+		if name.kind != sqlWord && name.kind != sqlQuoted || name.lower == "recursive" {
+			return "", t.mismatch(name)
+		}
+		if strings.EqualFold(name.text, "log") {
+			return "", invalid("WITH query name 'log' is taken by the logstore")
+		}
+		b.WriteString(quoteIdent(name.text))
+		if t.peek().is("(") {
+			columns, err := t.names()
+			if err != nil {
+				return "", err
+			}
+			b.WriteString(columns)
+		}
+		if tok := t.take(); !tok.keyword("as") {
+			return "", t.mismatch(tok)
+		}
+		if err := t.expect("("); err != nil {
+			return "", err
+		}
+		inner, err := t.nested()
+		if err != nil {
+			return "", err
+		}
+		b.WriteString(" AS (" + inner + ")")
+		if !t.peek().is(",") {
+			return b.String(), nil
+		}
+		t.take()
+		b.WriteString(", ")
+	}
+}
+
+// names reads a list of column names in parentheses.
+func (t *translator) names() (string, error) {
+	if err := t.expect("("); err != nil {
+		return "", err
+	}
+	var list []string
+	for {
+		tok := t.take()
+		if tok.kind != sqlWord && tok.kind != sqlQuoted {
+			return "", t.mismatch(tok)
+		}
+		list = append(list, quoteIdent(tok.text))
+		switch sep := t.take(); {
+		case sep.is(","):
+		case sep.is(")"):
+			return "(" + strings.Join(list, ", ") + ")", nil
+		default:
+			return "", t.mismatch(sep)
+		}
+	}
+}
+
+// nested reads what stands in parentheses, up to and with the closing one: a
+// query if it begins like one, else expressions.
+func (t *translator) nested() (string, error) {
+	t.depth++
+	defer func() { t.depth-- }()
+	if t.depth > maxSQLDepth {
+		return "", invalid("query is nested too deeply: want at most %d levels", maxSQLDepth)
+	}
+	var s string
+	var err error
+	switch tok := t.peek(); {
+	case tok.keyword("with"):
+		if s, err = t.with(); err != nil {
+			return "", err
+		}
+		var q string
+		q, err = t.query(false)
+		s = "WITH " + s + " " + q
+	case tok.keyword("select"):
+		s, err = t.query(false)
+	default:
+		s, err = t.until(")")
+	}
+	if err != nil {
+		return "", err
+	}
+	return s, t.expect(")")
+}
+
+// clauseWords begin a clause after FROM, at the level of a query.
+var clauseWords = words("where group having order limit union intersect except")
+
+// query reads a SELECT up to the closing parenthesis or the end. At the top the
+// table may be left out and the number of rows is ours to bound.
+func (t *translator) query(top bool) (string, error) {
+	var b strings.Builder
+	fromMissing := false
+	addFrom := func() {
+		if fromMissing && top {
+			b.WriteString(` FROM "log"`)
+		}
+		fromMissing = false
+	}
+	for {
+		tok := t.peek()
+		switch {
+		case tok.kind == sqlEnd || tok.is(")"):
+			if top && tok.is(")") {
+				return "", t.mismatch(tok)
+			}
+			addFrom()
+			return b.String(), nil
+		case tok.is(";"):
+			return "", invalid("line 1:%d: mismatched input ';': a query must not end in a semicolon", tok.at+1)
+		case tok.keyword("limit") && !t.previous().is("."):
+			addFrom()
+			s, err := t.limitClause(top)
+			if err != nil {
+				return "", err
+			}
+			b.WriteString(s)
+			continue
+		case tok.keyword("offset") && t.ahead(1).kind == sqlNumber:
+			return "", invalid("line 1:%d: mismatched input 'offset': use LIMIT offset, count", tok.at+1)
+		case tok.keyword("fetch") && (t.ahead(1).keyword("first") || t.ahead(1).keyword("next")):
+			return "", t.mismatch(tok)
+		case tok.kind == sqlWord && clauseWords[tok.lower] && !t.previous().is("."):
+			addFrom()
+		case tok.keyword("select") && !t.previous().is("."):
+			fromMissing = true
+		case tok.keyword("from") && !t.previous().keyword("distinct"):
+			fromMissing = false
+		}
+		s, err := t.item()
+		if err != nil {
+			return "", err
+		}
+		b.WriteString(s)
+	}
+}
+
+// limitClause reads LIMIT n, LIMIT offset, count or LIMIT ALL.
+func (t *translator) limitClause(top bool) (string, error) {
+	t.take()
+	number := func() (int, error) {
+		tok := t.take()
+		n, err := strconv.Atoi(tok.text)
+		if tok.kind != sqlNumber || err != nil || n < 0 {
+			return 0, t.mismatch(tok)
+		}
+		return n, nil
+	}
+	limit, offset := maxRows, 0
+	if t.peek().keyword("all") {
+		tok := t.take()
+		if t.refuse {
+			return "", t.mismatch(tok)
+		}
+	} else {
+		var err error
+		if limit, err = number(); err != nil {
+			return "", err
+		}
+		if t.peek().is(",") {
+			tok := t.take()
+			if !top {
+				return "", invalid("line 1:%d: LIMIT offset, count is not supported in a subquery", tok.at+1)
+			}
+			offset = limit
+			if limit, err = number(); err != nil {
+				return "", err
+			}
+			if limit > maxPageRows {
+				return "", invalid("limit %d,%d: count must be at most %d", offset, limit, maxPageRows)
+			}
+		}
+	}
+	if offset+limit > maxRows {
+		return "", invalid("limit %d exceeds the maximum of %d", offset+limit, maxRows)
+	}
+	if tok := t.peek(); tok.keyword("offset") {
+		return "", invalid("line 1:%d: mismatched input 'offset': use LIMIT offset, count", tok.at+1)
+	} else if tok.kind != sqlEnd && !tok.is(")") {
+		return "", t.mismatch(tok)
+	}
+	if top {
+		t.out.limit, t.out.offset, t.out.limited = limit, offset, true
+		return "", nil
+	}
+	return fmt.Sprintf(" LIMIT %d", limit), nil
+}
+
+// until reads expressions up to a comma (if stop is ",)") or a closing parenthesis, which it leaves.
+func (t *translator) until(stop string) (string, error) {
+	var b strings.Builder
+	for {
+		tok := t.peek()
+		if tok.kind == sqlEnd {
+			return "", t.mismatch(tok)
+		}
+		if tok.kind == sqlOp && strings.Contains(stop, tok.text) && len(tok.text) == 1 {
+			return b.String(), nil
+		}
+		s, err := t.item()
+		if err != nil {
+			return "", err
+		}
+		b.WriteString(s)
+	}
+}
+
+// item writes one token, or a whole call or parenthesis.
+func (t *translator) item() (string, error) {
+	tok := t.peek()
+	switch tok.kind {
+	case sqlEnd:
+		return "", t.mismatch(tok)
+	case sqlString:
+		t.take()
+		return " " + quoteText(tok.text), nil
+	case sqlNumber:
+		t.take()
+		if strings.ContainsAny(tok.text, "eE") {
+			return " " + tok.text, nil
+		}
+		return " " + tok.text, nil
+	case sqlQuoted:
+		t.take()
+		return t.identifier(tok)
+	case sqlOp:
+		return t.punctuation()
+	default:
+		return t.word()
+	}
+}
+
+func (t *translator) punctuation() (string, error) {
+	tok := t.take()
+	switch tok.text {
+	case "(":
+		inner, err := t.nested()
+		return " (" + inner + ")", err
+	case "[":
+		t.depth++
+		defer func() { t.depth-- }()
+		if t.depth > maxSQLDepth {
+			return "", invalid("query is nested too deeply: want at most %d levels", maxSQLDepth)
+		}
+		inner, err := t.until("]")
+		if err != nil {
+			return "", err
+		}
+		return "[" + inner + "]", t.expect("]")
+	case ")", "]", ";":
+		return "", t.mismatch(tok)
+	case ".", ",":
+		return tok.text, nil
+	default:
+		return " " + tok.text, nil
+	}
+}
+
+// identifier writes a name. A column list may follow an alias.
+func (t *translator) identifier(tok sqlToken) (string, error) {
+	name := quoteIdent(tok.text)
+	if t.pos >= 2 && t.tokens[t.pos-2].is(".") {
+		return name, nil
+	}
+	return " " + name, nil
+}
+
+// word writes a word: a keyword, a function call, or a name.
+func (t *translator) word() (string, error) {
+	tok := t.peek()
+	prev, next := t.previous(), t.ahead(1)
+	if prev.is(".") {
+		t.take()
+		return t.identifier(tok)
+	}
+	switch tok.lower {
+	case "has":
+		if operandEnd(prev) && next.kind == sqlString {
+			return t.has()
+		}
+	case "current_date", "current_timestamp", "localtimestamp":
+		if !next.is("(") {
+			t.take()
+			return " " + t.clock(tok.lower), nil
+		}
+	case "interval":
+		if next.kind == sqlString && intervalUnits[t.ahead(2).lower] {
+			t.pos += 3
+			return " INTERVAL " + quoteText(next.text) + " " + strings.ToUpper(strings.TrimSuffix(t.previous().lower, "s")), nil
+		}
+	case "date", "timestamp", "time":
+		if next.kind == sqlString {
+			t.pos += 2
+			return " " + strings.ToUpper(tok.lower) + " " + quoteText(next.text), nil
+		}
+	case "array":
+		if next.is("[") {
+			t.take()
+			return " ARRAY", nil
+		}
+	case "as":
+		t.take()
+		return t.alias()
+	}
+	if keywords[tok.lower] || contextWord(tok, prev, next) {
+		t.take()
+		return " " + strings.ToUpper(tok.lower), nil
+	}
+	if next.is("(") {
+		if operandEnd(prev) { // unnest(x) t(a): an alias with its columns
+			t.take()
+			return t.aliasColumns(tok)
+		}
+		t.pos += 2
+		return t.call(tok)
+	}
+	t.take()
+	return t.identifier(tok)
+}
+
+// alias writes what follows AS: a name, with a column list perhaps, or a query's parenthesis.
+func (t *translator) alias() (string, error) {
+	tok := t.peek()
+	if tok.kind != sqlWord && tok.kind != sqlQuoted {
+		return " AS", nil
+	}
+	t.take()
+	s, err := t.aliasColumns(tok)
+	return " AS" + s, err
+}
+
+func (t *translator) aliasColumns(tok sqlToken) (string, error) {
+	s := " " + quoteIdent(tok.text)
+	if !t.peek().is("(") {
+		return s, nil
+	}
+	columns, err := t.names()
+	return s + columns, err
+}
+
+// operandEnd tells whether an operand may end in tok.
+func operandEnd(tok sqlToken) bool {
+	switch tok.kind {
+	case sqlQuoted, sqlString, sqlNumber:
+		return true
+	case sqlWord:
+		return !keywords[tok.lower] || tok.lower == "end"
+	default:
+		return tok.is(")") || tok.is("]")
+	}
+}
+
+// has writes the story's `x has 'y'`: x contains the text y.
+func (t *translator) has() (string, error) {
+	t.take()
+	text := t.take().text
+	if strings.ContainsAny(text, `%_\`) {
+		escaped := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(text)
+		return " LIKE " + quoteText("%"+escaped+"%") + ` ESCAPE '\'`, nil
+	}
+	return " LIKE " + quoteText("%"+text+"%"), nil // DuckDB makes a substring search of it
+}
+
+// clock writes the service's time, the same throughout a query.
+func (t *translator) clock(name string) string {
+	if name == "current_date" {
+		return "DATE " + quoteText(t.now.Format(time.DateOnly))
+	}
+	return "TIMESTAMP " + quoteText(t.now.Format("2006-01-02 15:04:05.000"))
+}
+
+func words(s string) map[string]bool {
+	m := map[string]bool{}
+	for _, w := range strings.Fields(s) {
+		m[w] = true
+	}
+	return m
+}
+
+// keywords are written as they are, wherever they stand. All are reserved in Presto.
+var keywords = words(`select distinct all from where group by having order asc desc limit union intersect except
+	on using join inner left right full outer cross natural and or not in exists between like escape is null
+	true false case when then else end with as`)
+
+var intervalUnits = words("second seconds minute minutes hour hours day days week weeks month months year years")
+
+// contextWord tells whether a word that may also be a name is a keyword where it stands.
+func contextWord(tok, prev, next sqlToken) bool {
+	switch tok.lower {
+	case "nulls":
+		return next.keyword("first") || next.keyword("last")
+	case "first", "last":
+		return prev.keyword("nulls")
+	case "over", "filter":
+		return prev.is(")") && next.is("(")
+	case "partition":
+		return next.keyword("by")
+	case "rows", "range":
+		return next.keyword("between") || next.keyword("unbounded") || next.keyword("current") || next.kind == sqlNumber
+	case "unbounded":
+		return next.keyword("preceding") || next.keyword("following")
+	case "preceding", "following":
+		return prev.keyword("unbounded") || prev.kind == sqlNumber
+	case "current":
+		return next.keyword("row")
+	case "row":
+		return prev.keyword("current")
+	case "values":
+		return next.is("(")
+	case "ordinality":
+		return prev.keyword("with")
+	case "grouping":
+		return prev.keyword("by") && next.keyword("sets")
+	case "sets":
+		return prev.keyword("grouping")
+	case "cube", "rollup":
+		return (prev.keyword("by") || prev.is(",")) && next.is("(")
+	}
+	return false
+}

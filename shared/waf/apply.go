@@ -1,0 +1,96 @@
+package waf
+
+import (
+	"context"
+	"errors"
+	"slices"
+)
+
+// apply carries a plan out. Sets that fail are left for the next run; after a
+// failure to add nothing is taken away.
+func (r *run) apply(ctx context.Context, plan Plan, wall *model) error {
+	var failures []error
+	var unreferable []string // sets that could not be made
+	done := make([]bool, len(plan.Steps))
+	defer func() {
+		for i, step := range plan.Steps {
+			if !done[i] {
+				r.report.Remaining = append(r.report.Remaining, step.String())
+			}
+		}
+	}()
+	fillCtx, cancelFill := until(ctx, r.fillBy)
+	defer cancelFill()
+	lastCtx, cancelLast := until(ctx, r.stopBy)
+	defer cancelLast()
+
+	stopped := false // no more filling: time or permission is gone
+	for i, step := range plan.Steps {
+		var err error
+		switch step.Kind {
+		case Fill, Create:
+			if stopped {
+				err = ErrOutOfTime
+			} else {
+				err = inTime(ctx, r.Firewall.Put(fillCtx, r.set(step)))
+			}
+			if err != nil && step.Kind == Create {
+				unreferable = append(unreferable, step.Set)
+			}
+		case Reference:
+			step.Sets = slices.DeleteFunc(slices.Clone(step.Sets), func(s string) bool { return slices.Contains(unreferable, s) })
+			err = inTime(ctx, r.Firewall.Reference(lastCtx, step.Sets, nil))
+		default:
+			if len(failures) > 0 {
+				continue // remove nothing if an add failed
+			}
+			err = inTime(ctx, r.takeAway(lastCtx, step))
+		}
+		switch {
+		case err == nil:
+			done[i] = len(unreferable) == 0 || step.Kind != Reference
+			wall.apply(step)
+		case errors.Is(err, ErrInUse):
+			// A reference that was just removed has not spread yet, or somebody else
+			// refers to the set. It holds nothing: leave it to the next run.
+		default:
+			if stopped && errors.Is(err, ErrOutOfTime) {
+				break // said once
+			}
+			failures = append(failures, err)
+			if replans(err) {
+				r.atStep = step.Kind
+				return errors.Join(failures...)
+			}
+			stopped = stopped || errors.Is(err, ErrOutOfTime) || errors.Is(err, ErrDenied) || ctx.Err() != nil
+		}
+	}
+	return errors.Join(failures...)
+}
+
+func (r *run) takeAway(ctx context.Context, step Step) error {
+	switch step.Kind {
+	case Trim, Retire:
+		return r.Firewall.Put(ctx, r.set(step))
+	case Unreference:
+		return r.Firewall.Reference(ctx, nil, step.Sets)
+	default:
+		return r.Firewall.Delete(ctx, step.Set)
+	}
+}
+
+func (r *run) set(step Step) Set {
+	return Set{
+		Name: step.Set, Family: step.Family, Prefixes: step.Content, Marked: true,
+		Mark: Mark{
+			Epoch: r.want.Epoch, Generation: r.want.Generation, Count: len(step.Content),
+			Sum: SumOf(r.want.Epoch, step.Content), Retired: step.Kind == Retire,
+		},
+	}
+}
+
+// replans tells errors after which the rest of the plan may rest on sand.
+func replans(err error) bool {
+	var entry *EntryError
+	return errors.Is(err, ErrConflict) || errors.Is(err, ErrQuota) || errors.Is(err, ErrTheirRules) || errors.As(err, &entry)
+}

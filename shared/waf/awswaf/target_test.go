@@ -1,0 +1,73 @@
+package awswaf_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tracewall/tracewall/shared/waf/awswaf"
+)
+
+func TestParseTargets(t *testing.T) {
+	got, err := awswaf.ParseTargets(`[
+		{"name":"edge","region":"eu-west-1","web_acl":"shop"},
+		{"name":"cdn","scope":"CLOUDFRONT","mode":"web-acl","web_acl":"Shop_CDN","action":"count","priority":0,"set_size":10000},
+		{"name":"edge-2","region":"us-gov-west-1","scope":"REGIONAL","web_acl":"shop","action":"block","priority":5,"set_size":1}]`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []awswaf.Target{
+		{Name: "edge", Region: "eu-west-1", Scope: "REGIONAL", Mode: "web-acl", WebACL: "shop", Action: "block", Priority: 101, SetSize: 5000},
+		{Name: "cdn", Region: "us-east-1", Scope: "CLOUDFRONT", Mode: "web-acl", WebACL: "Shop_CDN", Action: "count", Priority: 0, SetSize: 10000},
+		{Name: "edge-2", Region: "us-gov-west-1", Scope: "REGIONAL", Mode: "web-acl", WebACL: "shop", Action: "block", Priority: 5, SetSize: 1},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestParseTargetsNamesEveryProblemAtOnce(t *testing.T) {
+	_, err := awswaf.ParseTargets(`[
+		{"name":"Edge","region":"europe","scope":"regional","mode":"rule-group","web_acl":"a b","action":"allow","priority":-1,"set_size":10001,"colour":"red"},
+		{"set_size":"5000","priority":1.5},
+		{"name":"edge","region":"eu-west-1","web_acl":"shop"},
+		{"name":"edge","region":"eu-west-1","web_acl":"shop"},
+		{"name":"cdn","scope":"CLOUDFRONT","region":"eu-west-1","web_acl":"shop"},
+		{"name":null,"region":7,"web_acl":"x"}]`)
+	if err == nil {
+		t.Fatal("no error")
+	}
+	want := []string{
+		`targets: target 1: key "colour": want one of name, region, scope, mode, web_acl, action, priority, set_size`,
+		`targets: target 1: name "Edge": want 1 to 64 of a-z 0-9 and - (not at either end)`,
+		`targets: target 1: scope "regional": want REGIONAL or CLOUDFRONT`,
+		`targets: target 1: mode "rule-group": want web-acl (the only mode so far)`,
+		`targets: target 1: web_acl "a b": want 1 to 119 of A-Z a-z 0-9 _ -`,
+		`targets: target 1: action "allow": want block or count`,
+		`targets: target 1: priority "-1": want a whole number from 0 to 1000000000`,
+		`targets: target 1: set_size "10001": want a whole number from 1 to 10000`,
+		`targets: target 1: region "europe": want an AWS region such as eu-west-1`,
+		`targets: target 2: name is missing: want 1 to 64 of a-z 0-9 and - (not at either end)`,
+		`targets: target 2: web_acl is missing: want 1 to 119 of A-Z a-z 0-9 _ -`,
+		`targets: target 2: priority "1.5": want a whole number from 0 to 1000000000`,
+		`targets: target 2: set_size "\"5000\"": want a whole number from 1 to 10000`,
+		`targets: target 2: region is missing: want an AWS region such as eu-west-1`,
+		`targets: target 4: name "edge": want a name that target 3 does not have`,
+		`targets: target 4: web_acl "shop": want a web ACL that target 3 does not have in the same scope and region`,
+		`targets: target 5: region "eu-west-1": want us-east-1 (or nothing) for scope CLOUDFRONT`,
+		`targets: target 6: name "null": want a string: 1 to 64 of a-z 0-9 and - (not at either end)`,
+		`targets: target 6: region "7": want a string: an AWS region such as eu-west-1`,
+	}
+	if diff := cmp.Diff(want, strings.Split(err.Error(), "\n")); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestParseTargetsWantsAnArray(t *testing.T) {
+	for _, text := range []string{"", "[]", "null", "{}", "[{}] x", `["edge"]`, "[1]"} {
+		if targets, err := awswaf.ParseTargets(text); err == nil {
+			t.Errorf("%q: got %v, want an error", text, targets)
+		}
+	}
+}

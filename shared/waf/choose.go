@@ -1,0 +1,167 @@
+package waf
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+)
+
+// pick is one prefix that needs a place, with the best rank among the wants that it stands for.
+type pick struct {
+	Want
+	weight int // how many distinct wants it covers: itself and those within it
+}
+
+// choice is what a list of wants comes down to under some limits.
+type choice struct {
+	picks    []pick // in order of address, none within another
+	overflow []pick // most urgent first
+	desired  int
+	rejected []Rejection
+}
+
+// choose brings the wants into one spelling, refuses the bad ones, drops duplicates
+// and those within a wider one, and keeps the most urgent that can have a place.
+func choose(wants []Want, l Limits) choice {
+	var c choice
+	all := make([]pick, 0, len(wants))
+	for _, w := range wants {
+		p, err := l.admit(w.Prefix)
+		if err != nil {
+			c.rejected = append(c.rejected, Rejection{Value: w.Prefix.String(), Reason: err.Error()})
+			continue
+		}
+		w.Prefix = p
+		all = append(all, pick{Want: w, weight: 1})
+	}
+	slices.SortStableFunc(c.rejected, func(a, b Rejection) int { return cmp.Compare(a.Value, b.Value) })
+	slices.SortFunc(all, func(a, b pick) int {
+		return cmp.Or(comparePrefix(a.Prefix, b.Prefix), compareRank(a, b), b.ExpiresAt.Compare(a.ExpiresAt))
+	})
+
+	// A range sorts right before everything within it, so one look back is enough:
+	// what is kept last is the only range that can hold the next one.
+	c.picks = all[:0]
+	var last netip.Prefix
+	for _, p := range all {
+		duplicate := p.Prefix == last
+		last = p.Prefix
+		if !duplicate {
+			c.desired++
+		}
+		n := len(c.picks)
+		if n == 0 || !c.picks[n-1].Prefix.Contains(p.Prefix.Addr()) {
+			c.picks = append(c.picks, p)
+			continue
+		}
+		keeper := &c.picks[n-1]
+		if !duplicate {
+			keeper.weight++
+		}
+		if compareRank(p, *keeper) < 0 {
+			keeper.Severity, keeper.Count, keeper.LastSeen = p.Severity, p.Count, p.LastSeen
+		}
+	}
+	c.picks, c.overflow = fit(c.picks, room{slots: l.MaxSets, size: l.SetSize})
+	return c
+}
+
+// admit returns the one spelling of a prefix, or why it can never be enforced.
+func (l Limits) admit(p netip.Prefix) (netip.Prefix, error) {
+	if !p.IsValid() {
+		return p, errors.New("not an address range")
+	}
+	if addr := p.Addr(); addr.Is4In6() {
+		if p.Bits() < 96 {
+			return p, errors.New("IPv4-mapped range wider than all of IPv4")
+		}
+		p = netip.PrefixFrom(addr.Unmap(), p.Bits()-96)
+	}
+	widest := l.MinBits6
+	if p.Addr().Is4() {
+		widest = l.MinBits4
+	}
+	if p.Bits() < widest {
+		return p, fmt.Errorf("range wider than a /%d", widest)
+	}
+	return p.Masked(), nil
+}
+
+// room counts free places: in sets that hold a family already, and in sets yet to be made.
+type room struct {
+	left4, left6 int
+	slots, size  int
+}
+
+func (r *room) take(f Family) bool {
+	left := &r.left4
+	if f == IPv6 {
+		left = &r.left6
+	}
+	switch {
+	case *left > 0:
+	case r.slots > 0:
+		r.slots--
+		*left = r.size
+	default:
+		return false
+	}
+	*left--
+	return true
+}
+
+// fit splits picks into those that get a place and those that do not, most urgent
+// first in both decisions. The former stay in the order given.
+func fit(picks []pick, r room) (in, out []pick) {
+	all := r
+	if !slices.ContainsFunc(picks, func(p pick) bool { return !all.take(FamilyOf(p.Prefix)) }) {
+		return picks, nil
+	}
+	order := make([]int32, len(picks))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	slices.SortFunc(order, func(a, b int32) int {
+		return cmp.Or(compareRank(picks[a], picks[b]), comparePrefix(picks[a].Prefix, picks[b].Prefix))
+	})
+	gone := make([]bool, len(picks))
+	for _, i := range order {
+		if !r.take(FamilyOf(picks[i].Prefix)) {
+			gone[i] = true
+			out = append(out, picks[i])
+		}
+	}
+	for i, p := range picks {
+		if !gone[i] {
+			in = append(in, p)
+		}
+	}
+	return in, out
+}
+
+// compareRank orders the more urgent first: by severity, then count, then recency.
+func compareRank(a, b pick) int {
+	return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(b.Count, a.Count), b.LastSeen.Compare(a.LastSeen))
+}
+
+// comparePrefix orders by address, IPv4 first, and a range before what is within it.
+func comparePrefix(a, b netip.Prefix) int {
+	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+}
+
+func prefixesOf(picks []pick) []netip.Prefix {
+	list := make([]netip.Prefix, len(picks))
+	for i, p := range picks {
+		list[i] = p.Prefix
+	}
+	return list
+}
+
+func weightOf(picks []pick) (n int) {
+	for _, p := range picks {
+		n += p.weight
+	}
+	return n
+}

@@ -1,0 +1,92 @@
+package waf
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+)
+
+// model follows what the wall holds, as far as the run knows for certain, so that
+// the report can say what is enforced without reading everything again. A write whose
+// outcome is unknown counts as not done: what it would take away is not wanted and not counted anyway.
+type model struct {
+	state map[string]*modelSet
+	picks []pick
+	whole int // weight enforced when the sets' marks proved it; -1 otherwise
+}
+
+type modelSet struct {
+	count      int
+	referenced bool
+	content    []netip.Prefix
+}
+
+func newModel(state State, plan Plan) *model {
+	m := &model{state: map[string]*modelSet{}, picks: plan.picks, whole: -1}
+	read := len(state.Sets) == 0
+	for _, s := range state.Sets {
+		count := len(s.Prefixes)
+		if s.Prefixes == nil && s.Marked {
+			count = s.Mark.Count
+		}
+		read = read || s.Prefixes != nil
+		m.state[s.Name] = &modelSet{count: count, referenced: s.Referenced, content: s.Prefixes}
+	}
+	if !read {
+		m.whole = weightOf(plan.picks)
+	}
+	return m
+}
+
+func (m *model) apply(step Step) {
+	switch step.Kind {
+	case Fill, Trim, Create, Retire:
+		s := m.state[step.Set]
+		if s == nil {
+			s = &modelSet{}
+			m.state[step.Set] = s
+		}
+		s.content, s.count = step.Content, len(step.Content)
+	case Reference, Unreference:
+		for _, name := range step.Sets {
+			if s := m.state[name]; s != nil {
+				s.referenced = step.Kind == Reference
+			}
+		}
+	case Delete:
+		delete(m.state, step.Set)
+	}
+}
+
+func (m *model) enforced() (n int) {
+	if m.whole >= 0 {
+		return m.whole
+	}
+	var held []netip.Prefix
+	for _, s := range m.state {
+		if s.referenced {
+			held = append(held, s.content...)
+		}
+	}
+	slices.SortFunc(held, comparePrefix)
+	held = slices.Compact(held)
+	i := 0
+	for _, p := range m.picks {
+		for i < len(held) && comparePrefix(held[i], p.Prefix) < 0 {
+			i++
+		}
+		if i < len(held) && held[i] == p.Prefix {
+			n += p.weight
+		}
+	}
+	return n
+}
+
+func (m *model) sets() []SetReport {
+	list := make([]SetReport, 0, len(m.state))
+	for _, name := range slices.Sorted(maps.Keys(m.state)) {
+		s := m.state[name]
+		list = append(list, SetReport{Name: name, Count: s.count, Referenced: s.referenced})
+	}
+	return list
+}

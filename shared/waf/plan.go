@@ -1,0 +1,135 @@
+package waf
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// Limits bound a Plan. The zero value of a field means its default.
+type Limits struct {
+	SetSize  int      // addresses per set; default 5,000, as in the founding story
+	MaxSets  int      // sets that the rule may refer to; default 50; negative: none
+	MinBits4 int      // the widest IPv4 range allowed; default 16
+	MinBits6 int      // the widest IPv6 range allowed; default 32
+	Base     string   // new sets are named SetName(Base, family, number)
+	Taken    []string // set names that belong to somebody else
+	Repair   bool     // the rule or the wall is not as configured: plan a Reference even if no set is new
+
+	keep bool // delete nothing: MaxSets is a passing limit, and what is there would soon be made again
+}
+
+// The defaults of Limits.
+const (
+	DefaultSetSize = 5000
+	DefaultMaxSets = 50 // AWS WAF: reference statements per web ACL, fixed
+	// A /16 is 65,536 addresses: no sane verdict about an attacker is wider, and a
+	// poisoned feed with a /8 in it must not cut off a part of the Internet.
+	DefaultMinBits4 = 16
+	DefaultMinBits6 = 32 // what a registry hands to a whole provider
+)
+
+func (l Limits) withDefaults() Limits {
+	if l.SetSize <= 0 {
+		l.SetSize = DefaultSetSize
+	}
+	if l.MaxSets == 0 {
+		l.MaxSets = DefaultMaxSets
+	}
+	l.MaxSets = max(l.MaxSets, 0)
+	if l.MinBits4 <= 0 {
+		l.MinBits4 = DefaultMinBits4
+	}
+	if l.MinBits6 <= 0 {
+		l.MinBits6 = DefaultMinBits6
+	}
+	if l.Base == "" {
+		l.Base = "tracewall"
+	}
+	return l
+}
+
+// Plan is what must change, in the order in which it is safe to change it: fill
+// and create sets, refer to them, only then take away. It is a value and can be
+// shown before anything happens.
+type Plan struct {
+	Steps    []Step
+	Desired  int         // distinct valid wants
+	Overflow []Want      // what there is no room for, most urgent first
+	Rejected []Rejection // what can never be enforced
+
+	// OverflowWants counts the distinct wants that Overflow stands for: those within
+	// an overflowing range have no place of their own.
+	OverflowWants int
+
+	picks []pick // what the sets will hold together, in order of address
+}
+
+// StepKind says what a Step does. Steps of a Plan come in this order.
+type StepKind uint8
+
+// The kinds of steps.
+const (
+	Fill        StepKind = iota + 1 // give an existing set addresses that it lacks (and drop those it no longer needs)
+	Create                          // make a set with its addresses
+	Reference                       // make the rule refer to sets
+	Trim                            // only take addresses out of a set
+	Retire                          // empty a set that is not needed any more and mark it so
+	Unreference                     // make the rule refer to retired sets no longer
+	Delete                          // remove a set to which no rule has referred since before this run
+)
+
+var stepWords = [...]string{Fill: "fill", Create: "create", Reference: "reference", Trim: "trim", Retire: "retire", Unreference: "unreference", Delete: "delete"}
+
+// String returns the kind's word.
+func (k StepKind) String() string { return stepWords[k] }
+
+// Step is one write.
+type Step struct {
+	Kind           StepKind
+	Set            string
+	Family         Family
+	Content        []netip.Prefix // Fill, Create, Trim: the whole new content, sorted
+	Added, Removed int
+	Sets           []string // Reference, Unreference; for Reference it may be empty: the rule or the wall only needs repair
+}
+
+// String says the step in words, without the addresses.
+func (s Step) String() string {
+	switch s.Kind {
+	case Create:
+		return fmt.Sprintf("create %s with %d", s.Set, len(s.Content))
+	case Fill, Trim:
+		return fmt.Sprintf("%s %s +%d -%d = %d", s.Kind, s.Set, s.Added, s.Removed, len(s.Content))
+	case Retire:
+		return fmt.Sprintf("retire %s -%d", s.Set, s.Removed)
+	case Reference:
+		if len(s.Sets) == 0 {
+			return "reference nothing new (make the rule as configured)"
+		}
+		return "reference " + strings.Join(s.Sets, " ")
+	case Unreference:
+		return "unreference " + strings.Join(s.Sets, " ")
+	default:
+		return s.Kind.String() + " " + s.Set
+	}
+}
+
+// Words returns the steps in words, one line each.
+func (p Plan) Words() []string {
+	words := make([]string, len(p.Steps))
+	for i, s := range p.Steps {
+		words[i] = s.String()
+	}
+	return words
+}
+
+// MakePlan returns what turns the current sets into the desired list. current has
+// the sets' Prefixes filled in. It is pure and deterministic: neither the order of
+// current nor of desired matters. Addresses within a wider wanted range need no
+// place of their own; adjacent ranges are not merged into wider ones, since an
+// address would then have to move between sets whenever a neighbour comes or goes.
+func MakePlan(current []Set, desired []Want, limits Limits) Plan {
+	limits = limits.withDefaults()
+	return place(current, choose(desired, limits), limits)
+}

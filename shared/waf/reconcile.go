@@ -1,0 +1,270 @@
+package waf
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"regexp"
+	"slices"
+	"time"
+)
+
+// Reconciler makes one Firewall equal to a Desired. Its zero value, with Firewall
+// set, works. Reconcile may be called again and again, not concurrently.
+//
+// Two runs of the same state of the list may interleave in any way. A run of an
+// older state that is overtaken by one of a newer state may take back, until the next
+// run, what the newer one relied on: callers hold a lease against that.
+type Reconciler struct {
+	Firewall Firewall
+	Name     string // of the target, for the report
+	Limits   Limits // SetSize, MaxSets and MinBits; the rest is found out
+
+	DryRun bool // plan and report, change nothing
+	// Verify reads every set instead of believing its mark. Somebody who changes the
+	// addresses of a set and leaves its description is seen only so (and by a
+	// Firewall that remembers lock tokens).
+	Verify bool
+	// AdoptEpoch takes over a wall that was made from another list, or from a newer
+	// state of this one: the operator's answer to ErrEpoch and ErrStale after
+	// Redis was founded anew or restored.
+	AdoptEpoch bool
+
+	// Reserve is how long before the context's deadline a run stops; twice as long
+	// before it, filling stops and what is filled gets referred to. Default 3 s, at most a tenth of the time given.
+	Reserve time.Duration
+	// Pause waits before the attempt-th new look after a conflict. Default: some tens of milliseconds, random.
+	Pause func(ctx context.Context, attempt int) error
+}
+
+const (
+	maxLooks  = 5  // looks per run: conflicts are expected, endless ones are not
+	maxBanned = 20 // addresses per run that the firewall itself may refuse
+)
+
+// epochPattern is what fits into a set's description on every firewall.
+var epochPattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// Reconcile makes the wall equal to the list. The Report is complete also when
+// there is an error. An error means that the wall is not (known to be) equal;
+// whatever was blocked and is still wanted is still blocked, and the next run goes on.
+func (r *Reconciler) Reconcile(ctx context.Context, want Desired) (Report, error) {
+	run := &run{Reconciler: r, want: want, limits: r.Limits.withDefaults(), banned: map[string]string{}}
+	run.report = Report{Name: r.Name, DryRun: r.DryRun, Plan: []string{}, Sets: []SetReport{}}
+	run.deadlines(ctx)
+	var calls, writes int
+	meter, metered := r.Firewall.(Metered)
+	if metered {
+		calls, writes = meter.Calls()
+	}
+	err := run.do(ctx)
+	if metered {
+		c, w := meter.Calls()
+		run.report.Calls, run.report.Writes = c-calls, w-writes
+	}
+	if err != nil {
+		err = fmt.Errorf("reconcile %s: %w", r.Name, err)
+		run.report.Error = err.Error()
+	}
+	return run.report, err
+}
+
+// run is one Reconcile.
+type run struct {
+	*Reconciler
+	want   Desired
+	limits Limits
+	banned map[string]string // addresses that the firewall refused, and why
+	report Report
+	quota  error    // a limit that this run has met; it then plans within it
+	atStep StepKind // the kind of step that met it
+
+	fillBy, stopBy time.Time // zero without a deadline
+}
+
+func (r *run) deadlines(ctx context.Context) {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return
+	}
+	reserve := r.Reserve
+	if reserve <= 0 {
+		reserve = min(3*time.Second, time.Until(end)/10)
+	}
+	r.stopBy = end.Add(-reserve)
+	r.fillBy = r.stopBy.Add(-reserve)
+}
+
+func until(ctx context.Context, t time.Time) (context.Context, context.CancelFunc) {
+	if t.IsZero() {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, t)
+}
+
+func (r *run) do(ctx context.Context) error {
+	if !epochPattern.MatchString(r.want.Epoch) {
+		return fmt.Errorf("epoch %q: %w: want 1 to 64 of A-Z a-z 0-9 . _ -", r.want.Epoch, ErrInvalid)
+	}
+	var trouble error
+	for attempt := 1; ; attempt++ {
+		if attempt > 1 {
+			if err := r.pause(ctx, attempt); err != nil {
+				return errors.Join(trouble, ErrOutOfTime)
+			}
+		}
+		err := r.once(ctx)
+		switch {
+		case err == nil:
+			return r.quota
+		case attempt == maxLooks+len(r.banned):
+			return errors.Join(r.quota, err)
+		case r.again(err):
+			trouble = err
+		default:
+			return errors.Join(r.quota, err)
+		}
+	}
+}
+
+// again tells whether a new look and a new plan can help, and prepares for it.
+func (r *run) again(err error) bool {
+	var entry *EntryError
+	switch {
+	case errors.Is(err, ErrOutOfTime):
+		return false
+	case errors.As(err, &entry):
+		p := entry.Prefix.String()
+		if _, known := r.banned[p]; known || len(r.banned) == maxBanned {
+			return false
+		}
+		r.banned[p] = entry.Err.Error()
+		return true
+	case errors.Is(err, ErrQuota), errors.Is(err, ErrTheirRules):
+		// No new set can be had, or none can be referred to. Plan once more
+		// without: what does not fit is overflow, and what has ended still goes.
+		if r.quota != nil {
+			return false
+		}
+		r.quota = err
+		return true
+	default:
+		return errors.Is(err, ErrConflict)
+	}
+}
+
+func (r *run) pause(ctx context.Context, attempt int) error {
+	if r.Pause != nil {
+		return r.Pause(ctx, attempt)
+	}
+	t := time.NewTimer(time.Duration(20+rand.IntN(60)) * time.Millisecond * time.Duration(attempt-1))
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// once looks, plans and, unless this is a dry run, carries the plan out.
+func (r *run) once(ctx context.Context) error {
+	readCtx, cancel := until(ctx, r.fillBy)
+	defer cancel()
+	state, err := r.Firewall.Look(readCtx)
+	if err != nil {
+		return inTime(ctx, err)
+	}
+	if err := r.guard(state); err != nil {
+		return err
+	}
+	limits := r.limits
+	limits.Taken = state.Taken
+	if state.Base != "" {
+		limits.Base = state.Base // a set with another name would not be found again
+	}
+	limits.Repair = !state.Exists || !state.RuleOK
+	limits.keep = r.quota != nil
+	limits.MaxSets = min(limits.MaxSets, max(0, state.RoomSets), r.setsToBeHad(state))
+	chosen := choose(r.wants(), limits)
+	for value, reason := range r.banned {
+		chosen.rejected = append(chosen.rejected, Rejection{Value: value, Reason: reason})
+	}
+	sum := SumOf(r.want.Epoch, prefixesOf(chosen.picks))
+
+	var plan Plan
+	if !r.Verify && r.marksProve(state, len(chosen.picks), sum) {
+		plan = tidy(state, chosen, limits)
+	} else {
+		if err := r.read(readCtx, state); err != nil {
+			return inTime(ctx, err)
+		}
+		plan = place(state.Sets, chosen, limits)
+	}
+	wall := newModel(state, plan)
+	r.describe(state, plan)
+	defer func() {
+		r.report.Sets = wall.sets()
+		r.report.Enforced = wall.enforced()
+	}()
+	if r.DryRun {
+		return nil
+	}
+	return r.apply(ctx, plan, wall)
+}
+
+func (r *run) wants() []Want {
+	if len(r.banned) == 0 {
+		return r.want.Wants
+	}
+	return slices.DeleteFunc(slices.Clone(r.want.Wants), func(w Want) bool {
+		p, err := r.limits.admit(w.Prefix)
+		if err != nil {
+			return false
+		}
+		_, banned := r.banned[p.String()]
+		return banned
+	})
+}
+
+// describe writes the plan into the report. A plan made anew after a conflict follows the first one.
+func (r *run) describe(state State, plan Plan) {
+	r.report.Wall, r.report.Notes = state.Wall, state.Notes
+	r.report.Desired = plan.Desired
+	r.report.Overflow = plan.OverflowWants
+	r.report.Overflowed = nil
+	for _, w := range plan.Overflow {
+		r.report.Overflowed = append(r.report.Overflowed, w.Prefix)
+	}
+	r.report.Rejected = plan.Rejected
+	if n := len(plan.Rejected); n > maxRejections {
+		r.report.Rejected = plan.Rejected[:maxRejections]
+		r.report.Notes = append(slices.Clone(r.report.Notes), fmt.Sprintf("%d more addresses were rejected", n-maxRejections))
+	}
+	r.report.Plan = append(r.report.Plan, plan.Words()...)
+	r.report.Remaining = nil
+}
+
+// setsToBeHad bounds the number of sets after a quota was met: no new one can be
+// made, or no new one can be referred to.
+func (r *run) setsToBeHad(state State) (n int) {
+	if r.quota == nil {
+		return math.MaxInt
+	}
+	for _, s := range state.Sets {
+		if s.Referenced || r.atStep == Create && !s.Mark.Retired {
+			n++
+		}
+	}
+	return n
+}
+
+// inTime tells a run that was stopped by its own reserve, or ran into the deadline, from one that failed.
+func inTime(ctx context.Context, err error) error {
+	if errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrOutOfTime) && !errors.Is(ctx.Err(), context.Canceled) {
+		return fmt.Errorf("%w: %w", ErrOutOfTime, err)
+	}
+	return err
+}
