@@ -47,7 +47,7 @@ type config struct {
 	// Format (FORMAT) says which log lines the logstore holds, and so which rules fit it.
 	Format string
 	// Rules (RULES) are the rules to run, given as ids with commas between them; none
-	// means every rule for Format. TERM, one minute to 720 hours, overrides how long each of them blocks.
+	// means every rule for Format. BLOCK_TERM, one minute to 720 hours, overrides how long each of them blocks.
 	Rules []detect.Rule
 	// Lookback (LOOKBACK) is how far a rule's first run goes back.
 	Lookback time.Duration
@@ -82,7 +82,7 @@ func loadConfig(lookup func(string) (string, bool)) (config, error) {
 			Token:  secret.Secret(r.Get("ALIBABA_CLOUD_SECURITY_TOKEN")),
 		},
 	}
-	cfg.Rules = chooseRules(&r, "RULES", cfg.Format, r.Duration("TERM", 0, blocklist.MinTerm, blocklist.MaxTerm))
+	cfg.Rules = chooseRules(&r, "RULES", cfg.Format, r.Duration("BLOCK_TERM", 0, blocklist.MinTerm, blocklist.MaxTerm))
 	if (cfg.Keys.ID == "") != (cfg.Keys.Secret == "") {
 		r.Problem("ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET: want both or neither")
 	}

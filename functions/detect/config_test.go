@@ -18,7 +18,7 @@ import (
 var good = map[string]string{
 	"SLS_ENDPOINT": "cn-hangzhou-intranet.log.aliyuncs.com", "SLS_PROJECT": "tracewall-logs", "SLS_LOGSTORE": "gateway",
 	"SLS_REGION": "cn-hangzhou", "REDIS_URL": "rediss://detect:p4ss-w0rd@redis.example.com:6379/0", "FORMAT": "story",
-	"RULES": "sms-account, rate-limit-address", "TERM": "24h", "LOOKBACK": "30m", "MODE": "enforce", "MAX_NEW": "50000",
+	"RULES": "sms-account, rate-limit-address", "BLOCK_TERM": "24h", "LOOKBACK": "30m", "MODE": "enforce", "MAX_NEW": "50000",
 	"ALIBABA_CLOUD_ACCESS_KEY_ID": "example-id", "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "example-s3cr3t", "ALIBABA_CLOUD_SECURITY_TOKEN": "example-t0ken",
 }
 
@@ -39,7 +39,7 @@ func TestLoadConfigReadsEveryVariable(t *testing.T) {
 	}
 	for _, r := range got.Rules {
 		if r.Term != 24*time.Hour {
-			t.Errorf("rule %s blocks for %s, want TERM", r.ID, r.Term)
+			t.Errorf("rule %s blocks for %s, want BLOCK_TERM", r.ID, r.Term)
 		}
 	}
 	if len(got.Rules) != 2 || got.Rules[0].ID != "rate-limit-address" || got.Rules[1].ID != "sms-account" {
@@ -95,9 +95,9 @@ func TestLoadConfigRefusesWhatIsWrong(t *testing.T) {
 		{"FORMAT", "nginx", []string{`FORMAT "nginx"`, "story, combined, sshd, jsonl"}},
 		{"RULES", "a,,b", []string{`RULES "a,,b"`}},
 		{"RULES", "no-such-rule", []string{`"no-such-rule"`, "rate-limit-address"}},
-		{"TERM", "3 days", []string{`TERM "3 days"`, "720h"}},
-		{"TERM", "30s", []string{`TERM "30s"`, "1m"}},
-		{"TERM", "721h", []string{`TERM "721h"`}},
+		{"BLOCK_TERM", "3 days", []string{`BLOCK_TERM "3 days"`, "720h"}},
+		{"BLOCK_TERM", "30s", []string{`BLOCK_TERM "30s"`, "1m"}},
+		{"BLOCK_TERM", "721h", []string{`BLOCK_TERM "721h"`}},
 		{"LOOKBACK", "48h", []string{`LOOKBACK "48h"`, "24h"}},
 		{"MODE", "Enforce", []string{`MODE "Enforce"`, "enforce, observe"}},
 		{"MAX_NEW", "0", []string{`MAX_NEW "0"`, "1 to 1000000"}},
@@ -125,7 +125,7 @@ func TestLoadConfigRefusesWhatIsWrong(t *testing.T) {
 }
 
 func TestLoadConfigReportsEveryProblemAtOnce(t *testing.T) {
-	_, err := loadConfig(env(map[string]string{"SLS_PROJECT": "", "TERM": "x", "MODE": "y", "MAX_NEW": "z", "REDIS_URL": ""}))
+	_, err := loadConfig(env(map[string]string{"SLS_PROJECT": "", "BLOCK_TERM": "x", "MODE": "y", "MAX_NEW": "z", "REDIS_URL": ""}))
 	if err == nil || strings.Count(err.Error(), "\n") != 4 {
 		t.Errorf("error = %v, want five lines", err)
 	}

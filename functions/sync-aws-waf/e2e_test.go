@@ -457,7 +457,7 @@ func TestBinaryEndsWithEveryProblemOfItsConfiguration(t *testing.T) {
 	if !ok {
 		t.Fatalf("error = %v, want an ExitError", err)
 	}
-	for _, want := range []string{"REDIS_URL is malformed", "SYNC_MODE", "name", "web_acl is missing", "region is missing", "20000"} {
+	for _, want := range []string{"REDIS_URL (value withheld", "SYNC_MODE", "name", "web_acl is missing", "region is missing", "20000"} {
 		if !strings.Contains(exit.Output, want) {
 			t.Errorf("output does not name %s:\n%s", want, exit.Output)
 		}

@@ -40,16 +40,26 @@ func TestParseAlerts(t *testing.T) {
 		{"fire_time where alert_time is missing", `{"alert_id":"a","alert_instance_id":"i","fire_time":1780000000,"status":"firing"}`, []alert{plain}},
 		{"fire_time where alert_time is empty", `{"alert_id":"a","alert_instance_id":"i","alert_time":"","fire_time":1780000000,"status":"firing"}`, []alert{plain}},
 		{"alert_time before fire_time", `{"alert_id":"a","alert_instance_id":"i","alert_time":1780000000,"fire_time":1770000000,"status":"FIRING"}`, []alert{plain}},
-		{"an empty status is firing", `{"alert_id":"a","alert_instance_id":"i","alert_time":1780000000,"status":""}`,
-			changed(func(a *alert) { a.Status = "" })},
-		{"resolved", `{"alert_id":"a","alert_instance_id":"i","alert_time":1780000000,"status":"resolved"}`,
-			changed(func(a *alert) { a.Status, a.Firing = "resolved", false })},
-		{"without an instance it goes by the rule", `{"alert_id":"a","alert_time":1780000000,"status":"firing"}`,
-			changed(func(a *alert) { a.Instance = "a" })},
-		{"results together", strings.Replace(object, "}", `,"results":[{"start_time":1779999880,"end_time":1780000000},{"start_time":"1779999000","end_time":"1779999900"}]}`, 1),
-			changed(func(a *alert) { a.From, a.To = at(1779999000), at(1780000000) })},
-		{"results that say nothing do not count", strings.Replace(object, "}", `,"results":[{},{"start_time":"2026-05-28","end_time":1},{"start_time":1780000000,"end_time":1779999999},{"start_time":1779999990,"end_time":1780000000}]}`, 1),
-			changed(func(a *alert) { a.From, a.To = at(1779999990), at(1780000000) })},
+		{
+			"an empty status is firing", `{"alert_id":"a","alert_instance_id":"i","alert_time":1780000000,"status":""}`,
+			changed(func(a *alert) { a.Status = "" }),
+		},
+		{
+			"resolved", `{"alert_id":"a","alert_instance_id":"i","alert_time":1780000000,"status":"resolved"}`,
+			changed(func(a *alert) { a.Status, a.Firing = "resolved", false }),
+		},
+		{
+			"without an instance it goes by the rule", `{"alert_id":"a","alert_time":1780000000,"status":"firing"}`,
+			changed(func(a *alert) { a.Instance = "a" }),
+		},
+		{
+			"results together", strings.Replace(object, "}", `,"results":[{"start_time":1779999880,"end_time":1780000000},{"start_time":"1779999000","end_time":"1779999900"}]}`, 1),
+			changed(func(a *alert) { a.From, a.To = at(1779999000), at(1780000000) }),
+		},
+		{
+			"results that say nothing do not count", strings.Replace(object, "}", `,"results":[{},{"start_time":"2026-05-28","end_time":1},{"start_time":1780000000,"end_time":1779999999},{"start_time":1779999990,"end_time":1780000000}]}`, 1),
+			changed(func(a *alert) { a.From, a.To = at(1779999990), at(1780000000) }),
+		},
 		{"results of another type", strings.Replace(object, "}", `,"results":"none"}`, 1), []alert{plain}},
 		{"fields nobody asked for", strings.Replace(object, "}", `,"query":"* | select 1","labels":{"a":[1]},"alert_name":null}`, 1), []alert{plain}},
 	} {

@@ -171,7 +171,7 @@ var ruleID = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,63}$`)
 // alertRules reads {"alert id": "rule id"}. It goes token by token, because a key that
 // is there twice means that somebody's rule would silently not run.
 func (r *reader) alertRules(key string) map[string]string {
-	const want = `a JSON object such as {"alert-1780000000-000001":"rate-limit-address"}`
+	const want = `a JSON object such as {"tracewall-rate-limit-address":"rate-limit-address"}`
 	text := r.required(key, want)
 	if text == "" {
 		return nil

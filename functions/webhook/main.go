@@ -64,7 +64,7 @@ func wire(ctx context.Context, env func(string) (string, bool), out io.Writer) (
 // explain logs why the function cannot start, one line for each problem.
 func explain(log *slog.Logger, err error) {
 	problems := []error{err}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only the outermost error lists problems
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		problems = joined.Unwrap()
 	}
 	for _, p := range problems {

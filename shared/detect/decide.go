@@ -16,8 +16,8 @@ type Allow func(threat.Indicator) (reason string, ok bool)
 // may block; 0 means no brake.
 type Brake struct{ MaxNew int }
 
-// DefaultMaxNew is the brake of a deployment that sets none: five times the
-// largest attack of the founding story.
+// DefaultMaxNew is the brake of a deployment that sets none: well above the
+// thousands of addresses of the founding story.
 const DefaultMaxNew = 50_000
 
 // Spared is a detection that the allowlist lets off.

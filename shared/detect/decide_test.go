@@ -76,31 +76,38 @@ func TestDecide(t *testing.T) {
 		want  []string
 	}{
 		"a rule's action decides": {
-			[]threat.Detection{address("192.0.2.1", threat.Block), address("192.0.2.2", threat.Observe), address("192.0.2.3", threat.Challenge)}, nobody, 0,
+			[]threat.Detection{address("192.0.2.1", threat.Block), address("192.0.2.2", threat.Observe), address("192.0.2.3", threat.Challenge)},
+			nobody, 0,
 			[]string{"block ip:192.0.2.1 []", "observe ip:192.0.2.2 []", "observe ip:192.0.2.3 []"},
 		},
 		"the allowlist spares addresses and accounts, with its reason": {
-			[]threat.Detection{address("192.0.2.7", threat.Block), behind("loadtest"), address("192.0.2.8", threat.Block)}, office, 0,
+			[]threat.Detection{address("192.0.2.7", threat.Block), behind("loadtest"), address("192.0.2.8", threat.Block)},
+			office, 0,
 			[]string{"block ip:192.0.2.8 []", "spare ip:192.0.2.7 [] allowlisted: office", "spare account:loadtest [] allowlisted: office"},
 		},
 		"the allowlist comes before observe": {
-			[]threat.Detection{address("192.0.2.7", threat.Observe)}, office, 0,
+			[]threat.Detection{address("192.0.2.7", threat.Observe)},
+			office, 0,
 			[]string{"spare ip:192.0.2.7 [] allowlisted: office"},
 		},
 		"an address gets the accounts whose evidence lists it, and nothing else does": {
-			[]threat.Detection{address("192.0.2.1", threat.Block), address("2001:db8::/64", threat.Block), behind("zoe", "192.0.2.1", "2001:db8::/64", "192.0.2.99"), behind("abe", "192.0.2.1")}, nobody, 0,
+			[]threat.Detection{address("192.0.2.1", threat.Block), address("2001:db8::/64", threat.Block), behind("zoe", "192.0.2.1", "2001:db8::/64", "192.0.2.99"), behind("abe", "192.0.2.1")},
+			nobody, 0,
 			[]string{"block ip:192.0.2.1 [abe zoe]", "block ip:2001:db8::/64 [zoe]", "block account:zoe []", "block account:abe []"},
 		},
 		"at the brake all are blocked": {
-			[]threat.Detection{address("192.0.2.1", threat.Block), address("192.0.2.2", threat.Block)}, nobody, 2,
+			[]threat.Detection{address("192.0.2.1", threat.Block), address("192.0.2.2", threat.Block)},
+			nobody, 2,
 			[]string{"block ip:192.0.2.1 []", "block ip:192.0.2.2 []"},
 		},
 		"beyond the brake nobody is": {
-			[]threat.Detection{address("192.0.2.1", threat.Block), address("192.0.2.2", threat.Block), address("192.0.2.3", threat.Observe)}, nobody, 1,
+			[]threat.Detection{address("192.0.2.1", threat.Block), address("192.0.2.2", threat.Block), address("192.0.2.3", threat.Observe)},
+			nobody, 1,
 			[]string{"observe ip:192.0.2.3 []", "hold ip:192.0.2.1 []", "hold ip:192.0.2.2 []"},
 		},
 		"the brake counts indicators, and neither the spared nor the observed": {
-			[]threat.Detection{address("192.0.2.1", threat.Block), address("192.0.2.1", threat.Block), address("192.0.2.7", threat.Block), address("192.0.2.3", threat.Observe)}, office, 1,
+			[]threat.Detection{address("192.0.2.1", threat.Block), address("192.0.2.1", threat.Block), address("192.0.2.7", threat.Block), address("192.0.2.3", threat.Observe)},
+			office, 1,
 			[]string{"block ip:192.0.2.1 []", "block ip:192.0.2.1 []", "observe ip:192.0.2.3 []", "spare ip:192.0.2.7 [] allowlisted: office"},
 		},
 		"nothing": {nil, nobody, 1, nil},

@@ -89,7 +89,7 @@ func Formats() []string { return []string{"story", "combined", "sshd", "jsonl"} 
 
 // Limits of a rule, with their reasons.
 const (
-	maxRuleFile   = 256 << 10        // bytes; the shipped ones are below 10 KB
+	maxRuleFile   = 64 << 10         // bytes; the shipped ones are below 10 KB
 	maxQuery      = 16 << 10         // bytes; SLS refuses statements above 64 KB
 	minWindow     = time.Second      // the service's time has whole seconds
 	maxWindow     = time.Hour        // longer ones cannot be answered within 55 s on a busy logstore

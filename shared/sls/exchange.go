@@ -91,7 +91,7 @@ func (x *exchange) readError(resp *http.Response, body []byte) *sdk.Error {
 			e.Message = strings.ReplaceAll(e.Message, secret, "[redacted]")
 		}
 	}
-	if kindOf(e) == ErrDenied {
+	if errors.Is(kindOf(e), ErrDenied) {
 		// Such texts may quote the string to sign and both signatures.
 		e.Message, _, _ = strings.Cut(e.Message, "\n")
 	}

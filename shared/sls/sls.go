@@ -64,8 +64,7 @@ type Config struct {
 	UserAgent string
 }
 
-// Times that bound a call. They are variables of the Client so that tests need
-// not wait, and have no setters: nobody has needed one.
+// Times that bound a call.
 const (
 	defaultDeadline = 2 * time.Minute        // for a context that brings none
 	attemptTimeout  = 65 * time.Second       // SLS gives up on a query after 55 s

@@ -58,7 +58,8 @@ func TestMakePlan(t *testing.T) {
 			"create b-v4-001 with 1; create b-v6-001 with 1; reference b-v4-001 b-v6-001",
 		},
 		{
-			"what is the same is left alone", []waf.Set{inForce("b-v4-001", waf.IPv4, "192.0.2.1/32")},
+			"what is the same is left alone",
+			[]waf.Set{inForce("b-v4-001", waf.IPv4, "192.0.2.1/32")},
 			wantsOf("192.0.2.1/32", "192.0.2.1/32", "::ffff:192.0.2.1/128"), small, "",
 		},
 		{
@@ -81,31 +82,37 @@ func TestMakePlan(t *testing.T) {
 		},
 		{
 			"a retired set goes once nothing refers to it",
-			[]waf.Set{{Name: "b-v4-001", Family: waf.IPv4, Mark: waf.Mark{Retired: true}, Marked: true}}, nil, small,
+			[]waf.Set{{Name: "b-v4-001", Family: waf.IPv4, Mark: waf.Mark{Retired: true}, Marked: true}},
+			nil, small,
 			"delete b-v4-001",
 		},
 		{
 			"a retired set is never filled again",
-			[]waf.Set{{Name: "b-v4-001", Family: waf.IPv4, Mark: waf.Mark{Retired: true}, Marked: true, Referenced: true}}, wantsOf("192.0.2.1/32"), small,
+			[]waf.Set{{Name: "b-v4-001", Family: waf.IPv4, Mark: waf.Mark{Retired: true}, Marked: true, Referenced: true}},
+			wantsOf("192.0.2.1/32"), small,
 			"create b-v4-002 with 1; reference b-v4-002; unreference b-v4-001",
 		},
 		{
 			"what an interrupted run has filled is taken as it is",
-			[]waf.Set{{Name: "b-v4-001", Family: waf.IPv4, Marked: true, Prefixes: pfx("192.0.2.1/32")}}, wantsOf("192.0.2.1/32"), small,
+			[]waf.Set{{Name: "b-v4-001", Family: waf.IPv4, Marked: true, Prefixes: pfx("192.0.2.1/32")}},
+			wantsOf("192.0.2.1/32"), small,
 			"reference b-v4-001",
 		},
 		{
 			"what an interrupted run has filled too much is corrected before it is referred to",
-			[]waf.Set{{Name: "b-v4-001", Family: waf.IPv4, Marked: true, Prefixes: pfx("192.0.2.1/32", "192.0.2.9/32")}}, wantsOf("192.0.2.1/32"), small,
+			[]waf.Set{{Name: "b-v4-001", Family: waf.IPv4, Marked: true, Prefixes: pfx("192.0.2.1/32", "192.0.2.9/32")}},
+			wantsOf("192.0.2.1/32"), small,
 			"fill b-v4-001 +0 -1 = 1; reference b-v4-001",
 		},
 		{
 			"what an interrupted run has left is used before a new set is made",
-			[]waf.Set{{Name: "b-v4-001", Family: waf.IPv4, Marked: true, Prefixes: pfx("192.0.2.9/32")}}, wantsOf("192.0.2.1/32"), small,
+			[]waf.Set{{Name: "b-v4-001", Family: waf.IPv4, Marked: true, Prefixes: pfx("192.0.2.9/32")}},
+			wantsOf("192.0.2.1/32"), small,
 			"fill b-v4-001 +1 -1 = 1; reference b-v4-001",
 		},
 		{
-			"a set that lost its mark is written anew", []waf.Set{{Name: "b-v4-001", Family: waf.IPv4, Referenced: true, Prefixes: pfx("192.0.2.1/32")}},
+			"a set that lost its mark is written anew",
+			[]waf.Set{{Name: "b-v4-001", Family: waf.IPv4, Referenced: true, Prefixes: pfx("192.0.2.1/32")}},
 			wantsOf("192.0.2.1/32"), small, "fill b-v4-001 +0 -0 = 1",
 		},
 		{
@@ -131,11 +138,15 @@ func TestMakePlan(t *testing.T) {
 		},
 		{
 			"names of others are left out", nil, wantsOf("192.0.2.1/32"),
-			waf.Limits{Base: "b", Taken: []string{"b-v4-001", "b-v4-002"}}, "create b-v4-003 with 1; reference b-v4-003",
+			waf.Limits{Base: "b", Taken: []string{"b-v4-001", "b-v4-002"}},
+			"create b-v4-003 with 1; reference b-v4-003",
 		},
 		{
-			"a rule that is not as configured is repaired", []waf.Set{inForce("b-v4-001", waf.IPv4, "192.0.2.1/32")},
-			wantsOf("192.0.2.1/32"), waf.Limits{Base: "b", Repair: true}, "reference nothing new (make the rule as configured)",
+			"a rule that is not as configured is repaired",
+			[]waf.Set{inForce("b-v4-001", waf.IPv4, "192.0.2.1/32")},
+			wantsOf("192.0.2.1/32"),
+			waf.Limits{Base: "b", Repair: true},
+			"reference nothing new (make the rule as configured)",
 		},
 		{
 			"a smaller set size takes nobody out of a fuller set, and puts nobody in",

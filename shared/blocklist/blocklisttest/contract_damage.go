@@ -48,6 +48,13 @@ func testLostEpoch(t *testing.T, h Harness) {
 		t.Errorf("put: err = %v, want ErrDamaged", err)
 	}
 	readers(t, h.Store, blocklist.ErrNoEpoch) // and no new epoch has covered it up
+	h.Lose(t, "handoff")
+	if _, err := h.Store.Put(t.Context(), blocklist.Batch{Run: "run", Now: noon}); !errors.Is(err, blocklist.ErrDamaged) {
+		t.Errorf("put without epoch and handoff: err = %v, want ErrDamaged", err)
+	}
+	if _, err := h.Store.Remove(t.Context(), noon, "run", nil); !errors.Is(err, blocklist.ErrDamaged) {
+		t.Errorf("remove: err = %v, want ErrDamaged", err)
+	}
 }
 
 func testLostEntry(t *testing.T, h Harness) {

@@ -107,6 +107,9 @@ func testLease(t *testing.T, h Harness) {
 	if err != nil || second.Token() <= first.Token() {
 		t.Fatalf("second lease: %v, err = %v, want a token above %d", second, err, first.Token())
 	}
+	if err := first.Renew(ctx); !errors.Is(err, blocklist.ErrLeaseLost) {
+		t.Errorf("renewal of another's lease: err = %v, want ErrLeaseLost", err)
+	}
 	if err := first.Release(ctx); !errors.Is(err, blocklist.ErrLeaseLost) {
 		t.Errorf("release of another's lease: err = %v, want ErrLeaseLost", err)
 	}

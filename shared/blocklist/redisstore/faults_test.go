@@ -335,9 +335,14 @@ func TestMessagesThatTheStreamDroppedAreNoObstacle(t *testing.T) {
 	}
 	raw := redis.NewClient(&redis.Options{Addr: m.Addr()})
 	defer func() { _ = raw.Close() }()
-	if err := raw.XTrimMaxLen(t.Context(), prefix+"handoff", 0).Err(); err != nil {
-		t.Fatal(err)
-	}
+	// Dropped just after it was claimed; older servers let it be claimed later, too.
+	s.AddHook(&intruder{after: func(name string) {
+		if name == "xclaim" {
+			if err := raw.XTrimMaxLen(t.Context(), prefix+"handoff", 0).Err(); err != nil {
+				t.Error(err)
+			}
+		}
+	}})
 	for range 2 {
 		if n, err := s.Receive(t.Context(), "aws", "two", 0); err != nil || len(n) != 0 {
 			t.Errorf("notices = %v, err = %v, want none", n, err)
@@ -429,5 +434,30 @@ func TestForgottenPlacesArePruned(t *testing.T) {
 		if _, err := s.Snapshot(t.Context(), noon.AddDate(0, 0, c.days)); err != nil {
 			t.Errorf("snapshot: %v", err)
 		}
+	}
+}
+
+func TestAnEntryWithoutItsPlaceIsStillKnown(t *testing.T) {
+	m := miniredis.RunT(t)
+	s := open(t, "redis://"+m.Addr())
+	b := batch(t, 1)
+	if _, err := s.Put(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	// A run on a clock years ahead would prune it so.
+	if _, err := m.ZRem(prefix+"expiry", b.Offences[0].Indicator.Key()); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Set(prefix+"size", "0"); err != nil {
+		t.Fatal(err)
+	}
+	want := b.Offences[0].At.Add(b.Offences[0].Term).Truncate(time.Second)
+	b.Offences[0].Term = time.Hour
+	if c, err := s.Put(t.Context(), b); err != nil || c.Unchanged != 1 {
+		t.Errorf("changes = %+v, err = %v, want it known", c, err)
+	}
+	snap, err := s.Snapshot(t.Context(), noon)
+	if err != nil || len(snap.Entries) != 1 || !snap.Entries[0].ExpiresAt.Equal(want) {
+		t.Errorf("entries = %+v, err = %v, want the end at %s still", snap.Entries, err, want)
 	}
 }

@@ -253,9 +253,6 @@ func (s *Store) secondLook(ctx context.Context, now time.Time, members []string)
 	lost := 0
 	latest := float64(now.Add(grace).UnixMilli()) / 1000
 	for i, m := range members {
-		if scores[i].Err() != nil {
-			continue // removed meanwhile
-		}
 		var v any
 		if values[i].Err() == nil {
 			v = values[i].Val()
@@ -264,7 +261,7 @@ func (s *Store) secondLook(ctx context.Context, now time.Time, members []string)
 		switch {
 		case err == nil && e.ExpiresAt.After(now):
 			entries = append(entries, e)
-		case scores[i].Val() > latest || err != nil && v != nil:
+		case scores[i].Val() > latest || err != nil && v != nil: // no score is 0: removed meanwhile
 			lost++
 		}
 	}

@@ -12,7 +12,12 @@
 // search part, 100 rows unless LIMIT says otherwise, values that are all text
 // with NULL as "null", values cut at 2 KB for analysis, progress that may be
 // Incomplete, integer division, NULL from a regexp_extract that finds nothing.
-// What it cannot do is an error that says so, never a silent difference.
+// A function that it does not have is an error that says so.
+//
+// Known to differ: SQL is more lenient in types (text compared with a number is
+// cast, where the service refuses it) and division by zero is NULL; an index
+// holds for logs that are there already; time_series fills no gaps and is refused;
+// logs stay until their logstore is deleted.
 //
 // A query comes from whoever can reach the port, so it is treated as hostile:
 // the SQL is taken apart into tokens and written anew from a list of known

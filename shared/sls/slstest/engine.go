@@ -206,7 +206,7 @@ func (e *engine) query(ctx context.Context, sql string, begin func(columns []col
 	if err := begin(columns); err != nil {
 		return err
 	}
-	for i := range mapping.ResultChunkCount(res) {
+	for i := range mapping.ResultChunkCount(res) { //nolint:staticcheck // the C API has no other count for a result that is whole
 		dc := mapping.ResultGetChunk(res, i)
 		err := each(chunk{raw: dc, columns: columns})
 		mapping.DestroyDataChunk(&dc)

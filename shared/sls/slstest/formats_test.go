@@ -18,8 +18,10 @@ func TestBracketTimeIsThatOfThePackageTime(t *testing.T) {
 			t.Fatalf("BracketTime(%s) = %d, %t, want %d", text, got, ok, at.Unix())
 		}
 	})
-	for _, bad := range []string{"", "10/May/2025:13:55:36 0800", "10/Foo/2025:13:55:36 +0800", "10/anF/2025:13:55:36 +0800", "1x/May/2025:13:55:36 +0800",
-		"10/May/2025:25:55:36 +0800", "00/May/2025:13:55:36 +0800", "10/May/2025:13:55:36 ?0800", "10-May-2025:13:55:36 +0800"} {
+	for _, bad := range []string{
+		"", "10/May/2025:13:55:36 0800", "10/Foo/2025:13:55:36 +0800", "10/anF/2025:13:55:36 +0800", "1x/May/2025:13:55:36 +0800",
+		"10/May/2025:25:55:36 +0800", "00/May/2025:13:55:36 +0800", "10/May/2025:13:55:36 ?0800", "10-May-2025:13:55:36 +0800",
+	} {
 		if got, ok := BracketTime([]byte(bad)); ok {
 			t.Errorf("BracketTime(%q) = %d", bad, got)
 		}

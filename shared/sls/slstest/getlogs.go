@@ -41,8 +41,10 @@ func (r *getLogsRequest) fromURL(v url.Values) error {
 
 // request turns the call into what run needs. Topic narrows the search, as it did before __topic__ could be searched.
 func (r *getLogsRequest) request(c *call) (queryRequest, error) {
-	q := queryRequest{store: c.store, query: r.Query, from: r.From, to: r.To, line: maxLines, offset: r.Offset,
-		reverse: r.Reverse, rows: c.settings.rows, cut: c.settings.cut}
+	q := queryRequest{
+		store: c.store, query: r.Query, from: r.From, to: r.To, line: maxLines, offset: r.Offset,
+		reverse: r.Reverse, rows: c.settings.rows, cut: c.settings.cut,
+	}
 	if r.Line != nil {
 		q.line = *r.Line
 	}

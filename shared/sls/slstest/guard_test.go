@@ -101,11 +101,30 @@ func TestGuard(t *testing.T) {
 	}
 	for _, sql := range []string{
 		`COPY (SELECT 1) TO '/tmp/tracewall-guard'`, `SET threads = 1`, `ATTACH '/tmp/tracewall-guard.db'`, `SELECT * FROM read_text('/etc/passwd')`,
-		`SELECT 1; SELECT 2`, `PRAGMA threads = 1`, `SET GLOBAL enable_external_access = true`,
+		`SELECT 1; SELECT 2`, `PRAGMA threads = 1`, `CREATE TABLE x(a INT)`, `SET GLOBAL enable_external_access = true`,
 	} {
 		none := func([]column) error { return nil }
 		if err := s.engine.query(ctx, sql, none, func(chunk) error { return nil }); err == nil {
 			t.Errorf("the engine ran %s", sql)
+		}
+	}
+}
+
+// TestQuerySize checks the bounds that keep a small query from costing much.
+func TestQuerySize(t *testing.T) {
+	s := newDialectStore(t)
+	for query, want := range map[string]string{
+		"* | select 1 " + strings.Repeat("+1", maxSQLTokens):                                                "too many tokens",
+		"* | select " + strings.Repeat("(", 150) + "1" + strings.Repeat(")", 150):                           "nested too deeply",
+		"* | select " + strings.Repeat("abs(", 150) + "1" + strings.Repeat(")", 150):                        "nested too deeply",
+		"* | select " + strings.Repeat("array[", 150) + "1" + strings.Repeat("]", 150):                      "nested too deeply",
+		"* | select cast(1 as " + strings.Repeat("array(", 150) + "bigint" + strings.Repeat(")", 150) + ")": "mismatched input",
+		strings.Repeat("(", 150) + "a" + strings.Repeat(")", 150):                                           "nested too deeply",
+		strings.Repeat("not ", 150) + "a":                                                                   "nested too deeply",
+		strings.Repeat("x", maxQuery+1):                                                                     "longer than",
+	} {
+		if _, err := ask(s, "web", query); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.30s: %v, want %q", query, err, want)
 		}
 	}
 }

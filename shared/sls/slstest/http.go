@@ -68,13 +68,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.finish(w, c, answer{}, c.fault.error)
 			return
 		case faultCut:
-			s.cut(w, c)
+			s.cut(c)
 			return
 		}
 	}
 	a, err := handler(ctx, c)
 	if c.fault != nil && c.fault.kind == faultCutAfter {
-		s.cut(w, c)
+		s.cut(c)
 		return
 	}
 	s.finish(w, c, a, err)
@@ -96,7 +96,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 // cut closes the connection without an answer.
-func (s *Server) cut(w http.ResponseWriter, c *call) {
+func (s *Server) cut(c *call) {
 	s.faults.record(c.log)
 	panic(http.ErrAbortHandler) // net/http's way to drop a connection
 }

@@ -82,7 +82,7 @@ func TestLoadLinesAcrossBlocks(t *testing.T) {
 		}
 		fmt.Fprintf(&b, "%s %d %s\n", at, i, filler)
 		if i == n/2 {
-			b.WriteString(strings.Repeat("x", 3*maxLine) + "\n")
+			b.WriteString(strings.Repeat("x", 2*loadBlock+maxLine) + "\n")
 		}
 	}
 	stats, err := s.LoadLines(context.Background(), "app", []string{"text"}, &b, parseNumbered)
@@ -285,11 +285,22 @@ func TestCloseInterruptsAndEnds(t *testing.T) {
 		_, err := ask(s, "app", "* | select count(1) from unnest(sequence(1, 5000)) a(x), unnest(sequence(1, 5000)) b(x), unnest(sequence(1, 5000)) c(x)")
 		ended <- err
 	}()
-	for s.queries.Load() == 0 {
-		time.Sleep(time.Millisecond)
+	for busy := 0; busy < 20; { // well past parsing: the statement itself is running
+		time.Sleep(5 * time.Millisecond)
+		s.engine.mu.Lock()
+		if s.engine.open > len(s.engine.idle) {
+			busy++
+		} else {
+			busy = 0
+		}
+		s.engine.mu.Unlock()
 	}
+	start := time.Now()
 	if err := s.Close(); err != nil {
 		t.Error(err)
+	}
+	if took := time.Since(start); took > 20*time.Second {
+		t.Errorf("closing took %s: the query was not interrupted", took)
 	}
 	if err := <-ended; err == nil {
 		t.Error("the query ended well")

@@ -89,7 +89,7 @@ func (s *Server) run(ctx context.Context, q queryRequest) (Result, error) {
 		r, err = s.rawLogs(ctx, q, store, compiler, node)
 	}
 	if err != nil {
-		return Result{}, s.queryError(ctx, err)
+		return Result{}, s.queryError(err)
 	}
 	r.HasSQL, r.Where, r.Agg = hasSQL, strings.TrimSpace(search), strings.TrimSpace(sql)
 	r.Elapsed = time.Since(start)
@@ -307,7 +307,7 @@ var (
 )
 
 // queryError turns what DuckDB said into the service's error.
-func (s *Server) queryError(ctx context.Context, err error) error {
+func (s *Server) queryError(err error) error {
 	var api *apiError
 	var duck *engineError
 	switch {

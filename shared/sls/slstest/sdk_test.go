@@ -40,8 +40,10 @@ func newClient(t testing.TB, s *Server, auth sls.AuthVersionType, secret string)
 }
 
 func logGroup(at time.Time, lines ...string) *sls.LogGroup {
-	g := &sls.LogGroup{Topic: new("shop"), Source: new("192.0.2.1"),
-		LogTags: []*sls.LogTag{{Key: new("host"), Value: new("node-1")}}}
+	g := &sls.LogGroup{
+		Topic: new("shop"), Source: new("192.0.2.1"),
+		LogTags: []*sls.LogTag{{Key: new("host"), Value: new("node-1")}},
+	}
 	for i, line := range lines {
 		g.Logs = append(g.Logs, &sls.Log{Time: new(uint32(at.Unix()) + uint32(i)), Contents: []*sls.LogContent{
 			{Key: new("msg"), Value: new(line)},

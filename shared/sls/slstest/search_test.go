@@ -112,8 +112,14 @@ func TestGlob(t *testing.T) {
 		glob, text string
 		want       bool
 	}{
-		{"a*", "abc", true}, {"a*c", "abc", true}, {"a*c", "abd", false}, {"a?c", "abc", true}, {"a?c", "ac", false},
-		{"a*b*c", "aXbYbZc", true}, {"a**", "A", true}, {"a" + strings.Repeat("*a", 50), strings.Repeat("a", 30) + "b", false},
+		{"a*", "abc", true},
+		{"a*c", "abc", true},
+		{"a*c", "abd", false},
+		{"a?c", "abc", true},
+		{"a?c", "ac", false},
+		{"a*b*c", "aXbYbZc", true},
+		{"a**", "A", true},
+		{"a" + strings.Repeat("*a", 50), strings.Repeat("a", 30) + "b", false},
 	} {
 		if got := globMatch([]byte(tt.glob), []byte(tt.text), false); got != tt.want {
 			t.Errorf("globMatch(%q, %q) = %t", tt.glob, tt.text, got)

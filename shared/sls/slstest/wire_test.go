@@ -5,6 +5,7 @@ package slstest
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -20,6 +21,7 @@ type wireCall struct {
 	method, uri, body string
 	header            map[string]string // set before signing
 	host              string
+	v4                bool
 	spoil             func(*http.Request)
 }
 
@@ -43,7 +45,12 @@ func (w wireCall) do(t *testing.T, s *Server) *httptest.ResponseRecorder {
 			headers["Content-Type"] = "application/json"
 		}
 	}
-	if err := sls.NewSignerV1("AKIDEXAMPLE", "not-a-secret").Sign(w.method, w.uri, headers, body); err != nil {
+	var signer sls.Signer = sls.NewSignerV1("AKIDEXAMPLE", "not-a-secret")
+	if w.v4 {
+		headers["x-log-date"] = time.Now().UTC().Format("20060102T150405Z")
+		signer = sls.NewSignerV4("AKIDEXAMPLE", "not-a-secret", "cn-hangzhou")
+	}
+	if err := signer.Sign(w.method, w.uri, headers, body); err != nil {
 		t.Fatal(err)
 	}
 	r := httptest.NewRequest(w.method, "http://"+host+w.uri, bytes.NewReader(body))
@@ -71,9 +78,7 @@ func TestRequestsThatAreRefused(t *testing.T) {
 	}
 	body := func(text string) func(*http.Request) {
 		return func(r *http.Request) {
-			r.Body, r.ContentLength = http.NoBody, int64(len(text))
-			*r = *r.WithContext(r.Context())
-			r.Body = &nopCloser{strings.NewReader(text)}
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(text)), int64(len(text))
 		}
 	}
 	logs := "/logstores/web/logs"
@@ -85,6 +90,10 @@ func TestRequestsThatAreRefused(t *testing.T) {
 	}{
 		{"as it should be", wireCall{method: "POST", uri: logs, body: get}, 200, ""},
 		{"another body", wireCall{method: "POST", uri: logs, body: get, spoil: body(strings.Replace(get, "select 1", "select 2", 1))}, 400, "PostBodyInvalid"},
+		{"as it should be, V4", wireCall{method: "POST", uri: logs, body: get, v4: true}, 200, ""},
+		{"another body, V4", wireCall{method: "POST", uri: logs, body: get, v4: true, spoil: body(strings.Replace(get, "select 1", "select 2", 1))}, 401, "SignatureNotMatch"},
+		{"another parameter, V4", wireCall{method: "GET", uri: "/logstores/web?type=log&from=1", v4: true, spoil: func(r *http.Request) { r.URL.RawQuery = "type=log&from=2" }}, 401, "SignatureNotMatch"},
+		{"another host, V4", wireCall{method: "POST", uri: logs, body: get, v4: true, spoil: func(r *http.Request) { r.Host = "acme.elsewhere" }}, 401, "SignatureNotMatch"},
 		{"another path", wireCall{method: "POST", uri: logs, body: get, spoil: func(r *http.Request) { r.URL.Path = "/logstores/other/logs" }}, 401, "SignatureNotMatch"},
 		{"another parameter", wireCall{method: "GET", uri: "/logstores/web?type=log&from=1", spoil: func(r *http.Request) { r.URL.RawQuery = "type=log&from=2" }}, 401, "SignatureNotMatch"},
 		{"another signed header", wireCall{method: "POST", uri: logs, body: get, spoil: set("x-log-bodyrawsize", "1")}, 401, "SignatureNotMatch"},
@@ -98,6 +107,7 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		{"a raw size that is wrong", wireCall{method: "POST", uri: logs, body: get, header: map[string]string{"x-log-bodyrawsize": "7"}}, 400, "PostBodyUncompressError"},
 		{"a raw size that is huge", wireCall{method: "POST", uri: logs, body: get, header: map[string]string{"x-log-bodyrawsize": "999999999"}}, 400, "PostBodyTooLarge"},
 		{"a body that is huge", wireCall{method: "POST", uri: logs, body: strings.Repeat("x", maxBody+1)}, 400, "PostBodyTooLarge"},
+		{"a body that is huge and does not say so", wireCall{method: "POST", uri: logs, body: strings.Repeat("x", maxBody+1), header: map[string]string{"x-log-bodyrawsize": "5"}, spoil: func(r *http.Request) { r.ContentLength = -1 }}, 400, "PostBodyTooLarge"},
 		{"a packing that is unknown", wireCall{method: "POST", uri: logs, body: get, header: map[string]string{"x-log-compresstype": "gzip"}}, 400, "InvalidCompressType"},
 		{"LZ4 that is none", wireCall{method: "POST", uri: logs, body: get, header: map[string]string{"x-log-compresstype": "lz4"}}, 400, "PostBodyUncompressError"},
 		{"a query that is no JSON", wireCall{method: "POST", uri: logs, body: "x"}, 400, "PostBodyInvalid"},
@@ -139,10 +149,6 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		})
 	}
 }
-
-type nopCloser struct{ *strings.Reader }
-
-func (nopCloser) Close() error { return nil }
 
 func TestGetLogsOverGET(t *testing.T) {
 	s := newDialectStore(t)

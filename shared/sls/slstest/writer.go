@@ -17,7 +17,7 @@ import (
 // the chunkWriter has taken them.
 type cells []duckString
 
-// nullCell marks an absent value. No text has this length: values are cut long before.
+// nullLength marks an absent value. No text is that long: a request ends at 10 MB, a file's line at 1 MB.
 const nullLength = ^uint32(0)
 
 // set points cell i at b without copying it. Nil is NULL, an empty slice is the empty text.

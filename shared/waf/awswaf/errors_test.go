@@ -45,7 +45,7 @@ func TestMapError(t *testing.T) {
 				t.Errorf("%v does not keep the original", got)
 			}
 			for _, s := range sentinels {
-				if errors.Is(got, s) != (s == c.want) {
+				if errors.Is(got, s) != errors.Is(s, c.want) {
 					t.Errorf("%v: is %q = %t", got, s, errors.Is(got, s))
 				}
 			}

@@ -191,7 +191,7 @@ func (c *Cloud) detectEnv() map[string]string {
 		"REDIS_URL": c.redis.url(), "FORMAT": c.cfg.Format, "MODE": "enforce",
 	}
 	if c.cfg.Term > 0 {
-		env["TERM"] = c.cfg.Term.String()
+		env["BLOCK_TERM"] = c.cfg.Term.String()
 	}
 	if c.cfg.Lookback > 0 {
 		env["LOOKBACK"] = c.cfg.Lookback.String()

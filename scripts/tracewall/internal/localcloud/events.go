@@ -15,7 +15,7 @@ import (
 )
 
 // alertID is the alert that the webhook knows here; events/webhook.alert.json has it too.
-const alertID = "alert-1780000000-000001"
+const alertID = "tracewall-rate-limit-address"
 
 // asyncRun is one asynchronous run of detect.
 type asyncRun struct {

@@ -12,6 +12,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tracewall/tracewall/shared/blocklist"
@@ -33,6 +34,8 @@ type Report struct {
 	AsOf  time.Time `json:"as_of"`
 	Input Input     `json:"input"`
 	Error string    `json:"error,omitempty"` // what went wrong in part
+
+	mu sync.Mutex // of Timings
 }
 
 // Rule is one rule's part of the runs.
@@ -99,8 +102,13 @@ func New() *Report {
 	}
 }
 
-// Took notes how long a step took.
-func (r *Report) Took(step string, d time.Duration) { r.Timings[step] += d.Milliseconds() }
+// Took notes how long a step took; steps that happen again add up. Unlike the other
+// methods it is safe for concurrent use.
+func (r *Report) Took(step string, d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.Timings[step] += d.Milliseconds()
+}
 
 // AddRun puts in what one run of detect reported. Runs over different windows add up.
 func (r *Report) AddRun(run detect.Report) {
