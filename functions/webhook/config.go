@@ -11,8 +11,10 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/tracewall/tracewall/shared/blocklist/redisstore"
 	"github.com/tracewall/tracewall/shared/fcinvoke"
 	"github.com/tracewall/tracewall/shared/secret"
+	"github.com/tracewall/tracewall/shared/settings"
 )
 
 const (
@@ -55,79 +57,42 @@ type config struct {
 // never takes a default in place of a value that is wrong. An empty value counts as
 // absent: deploy files cannot leave a variable out.
 func loadConfig(lookup func(string) (string, bool)) (config, error) {
-	r := reader{lookup: lookup}
+	r := settings.Reader{Lookup: lookup}
 	cfg := config{
-		Token:    r.token("WEBHOOK_TOKEN"),
-		Rules:    r.alertRules("ALERT_RULES"),
-		Detect:   r.required("DETECT_FUNCTION", "the name of the detect function"),
-		Endpoint: r.get("FC_ENDPOINT"),
-		RedisURL: r.redis("REDIS_URL"),
+		Token:    readToken(&r, "WEBHOOK_TOKEN"),
+		Rules:    readAlertRules(&r, "ALERT_RULES"),
+		Detect:   r.Required("DETECT_FUNCTION", "the name of the detect function"),
+		Endpoint: r.Get("FC_ENDPOINT"),
+		RedisURL: r.Address("REDIS_URL", redisstore.AddressForm, redisstore.CheckAddress),
 	}
-	cfg.Sources, cfg.AnySource = r.sources("SOURCE_CIDRS")
+	cfg.Sources, cfg.AnySource = readSources(&r, "SOURCE_CIDRS")
 	if cfg.Detect != "" {
-		r.check("DETECT_FUNCTION", fcinvoke.CheckFunction(cfg.Detect))
+		r.Check("DETECT_FUNCTION", fcinvoke.CheckFunction(cfg.Detect))
 	}
 	if cfg.Endpoint != "" {
-		r.check("FC_ENDPOINT", fcinvoke.CheckEndpoint(cfg.Endpoint))
+		r.Check("FC_ENDPOINT", fcinvoke.CheckEndpoint(cfg.Endpoint))
 	}
-	if err := errors.Join(r.problems...); err != nil {
+	if err := r.Err(); err != nil {
 		return config{}, err
 	}
 	return cfg, nil
 }
 
-// reader reads variables one by one and keeps what is wrong with them.
-type reader struct {
-	lookup   func(string) (string, bool)
-	problems []error
-}
-
-func (r *reader) get(key string) string {
-	value, _ := r.lookup(key)
-	return strings.TrimSpace(value)
-}
-
-func (r *reader) problem(format string, args ...any) {
-	r.problems = append(r.problems, fmt.Errorf(format, args...))
-}
-
-func (r *reader) check(key string, err error) {
-	if err != nil {
-		r.problem("%s: %w", key, err)
-	}
-}
-
-func (r *reader) required(key, want string) string {
-	value := r.get(key)
-	if value == "" {
-		r.problem("%s is not set: want %s", key, want)
-	}
-	return value
-}
-
-// token says how long a bad token is and never what it is.
-func (r *reader) token(key string) secret.Secret {
-	value := r.required(key, fmt.Sprintf("%d to %d characters that nobody can guess", minToken, maxToken))
+// readToken says how long a bad token is and never what it is.
+func readToken(r *settings.Reader, key string) secret.Secret {
+	value := r.Required(key, fmt.Sprintf("%d to %d characters that nobody can guess", minToken, maxToken))
 	switch n := len(value); {
 	case n == 0:
 	case n < minToken || n > maxToken:
-		r.problem("%s has %d characters: want %d to %d", key, n, minToken, maxToken)
+		r.Problem("%s has %d characters: want %d to %d", key, n, minToken, maxToken)
 	case strings.ContainsFunc(value, func(c rune) bool { return c > unicode.MaxASCII || c <= ' ' || c == 0x7f || c == ',' }):
-		r.problem("%s has a blank, a comma or a character that cannot stand in a header: want printable ASCII", key)
+		r.Problem("%s has a blank, a comma or a character that cannot stand in a header: want printable ASCII", key)
 	}
 	return secret.Secret(value)
 }
 
-func (r *reader) redis(key string) secret.Secret {
-	value := r.required(key, "redis://… or, over TLS, rediss://…")
-	if value != "" && !strings.HasPrefix(value, "redis://") && !strings.HasPrefix(value, "rediss://") {
-		r.problem("%s begins with neither redis:// nor rediss:// (the value is withheld, it may hold a password)", key)
-	}
-	return secret.Secret(value)
-}
-
-func (r *reader) sources(key string) (list []netip.Prefix, all bool) {
-	text := r.get(key)
+func readSources(r *settings.Reader, key string) (list []netip.Prefix, all bool) {
+	text := r.Get(key)
 	switch text {
 	case anySource:
 		return nil, true
@@ -138,16 +103,16 @@ func (r *reader) sources(key string) (list []netip.Prefix, all bool) {
 	for _, item := range strings.FieldsFunc(text, func(c rune) bool { return c == ',' || unicode.IsSpace(c) }) {
 		p, err := parseSource(item)
 		if err != nil {
-			r.problem("%s %.80q: want %s", key, item, want)
+			r.Problem("%s %.80q: want %s", key, item, want)
 			continue
 		}
 		list = append(list, p)
 	}
 	switch {
-	case len(list) == 0 && len(r.problems) == 0:
-		r.problem("%s %.80q: want at least one address", key, text)
+	case len(list) == 0 && r.OK():
+		r.Problem("%s %.80q: want at least one address", key, text)
 	case len(list) > maxSources:
-		r.problem("%s has %d entries: want at most %d", key, len(list), maxSources)
+		r.Problem("%s has %d entries: want at most %d", key, len(list), maxSources)
 	}
 	return list, false
 }
@@ -168,16 +133,16 @@ func parseSource(text string) (netip.Prefix, error) {
 // ruleID is how rule files name themselves.
 var ruleID = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,63}$`)
 
-// alertRules reads {"alert id": "rule id"}. It goes token by token, because a key that
+// readAlertRules reads {"alert id": "rule id"}. It goes token by token, because a key that
 // is there twice means that somebody's rule would silently not run.
-func (r *reader) alertRules(key string) map[string]string {
+func readAlertRules(r *settings.Reader, key string) map[string]string {
 	const want = `a JSON object such as {"tracewall-rate-limit-address":"rate-limit-address"}`
-	text := r.required(key, want)
+	text := r.Required(key, want)
 	if text == "" {
 		return nil
 	}
 	bad := func() map[string]string {
-		r.problem("%s %.80q: want %s", key, text, want)
+		r.Problem("%s %.80q: want %s", key, text, want)
 		return nil
 	}
 	rules := make(map[string]string)
@@ -197,11 +162,11 @@ func (r *reader) alertRules(key string) map[string]string {
 		}
 		switch _, twice := rules[alert]; {
 		case twice:
-			r.problem("%s: alert %.80q is there twice", key, alert)
+			r.Problem("%s: alert %.80q is there twice", key, alert)
 		case alert == "" || len(alert) > maxName:
-			r.problem("%s: alert %.80q: want 1 to %d bytes", key, alert, maxName)
+			r.Problem("%s: alert %.80q: want 1 to %d bytes", key, alert, maxName)
 		case !ruleID.MatchString(rule):
-			r.problem("%s: rule %.80q of alert %.80q: want a rule's id", key, rule, alert)
+			r.Problem("%s: rule %.80q of alert %.80q: want a rule's id", key, rule, alert)
 		}
 		rules[alert] = rule
 	}
@@ -212,7 +177,7 @@ func (r *reader) alertRules(key string) map[string]string {
 		return bad()
 	}
 	if len(rules) == 0 || len(rules) > maxAlertRules {
-		r.problem("%s has %d alerts: want 1 to %d", key, len(rules), maxAlertRules)
+		r.Problem("%s has %d alerts: want 1 to %d", key, len(rules), maxAlertRules)
 	}
 	return rules
 }

@@ -89,7 +89,7 @@ func TestConfigRefuses(t *testing.T) {
 		{"an endpoint without a scheme", "FC_ENDPOINT", "fc.example", `FC_ENDPOINT: endpoint "fc.example": want https://host`},
 		{"an endpoint in the clear", "FC_ENDPOINT", "http://fc.example", "FC_ENDPOINT"},
 		{"no Redis", "REDIS_URL", "", "REDIS_URL is not set"},
-		{"Redis by another protocol", "REDIS_URL", "http://:hunter2@x", "REDIS_URL begins with neither redis:// nor rediss://"},
+		{"Redis by another protocol", "REDIS_URL", "http://:hunter2@x", "want it to begin with redis:// or rediss://"},
 		{"a source that is a name", "SOURCE_CIDRS", "sls.example", `SOURCE_CIDRS "sls.example": want an address`},
 		{"the whole Internet by accident", "SOURCE_CIDRS", "0.0.0.0/0", `SOURCE_CIDRS "0.0.0.0/0": want`},
 		{"a mapped range, which would match nobody", "SOURCE_CIDRS", "::ffff:192.0.2.0/120", "SOURCE_CIDRS"},

@@ -12,7 +12,6 @@ package main
 import (
 	"context"
 	"io"
-	"log/slog"
 	"os"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 
 	"github.com/tracewall/tracewall/shared/blocklist/redisstore"
 	"github.com/tracewall/tracewall/shared/fcinvoke"
+	"github.com/tracewall/tracewall/shared/settings"
 	"github.com/tracewall/tracewall/shared/telemetry"
 )
 
@@ -29,7 +29,7 @@ const function = "webhook"
 func main() {
 	h, err := wire(context.Background(), os.LookupEnv, os.Stdout)
 	if err != nil {
-		explain(telemetry.New(os.Stdout, function), err)
+		settings.Explain(telemetry.New(os.Stdout, function), err)
 		os.Exit(1)
 	}
 	fc.Start(h.Handle)
@@ -59,15 +59,4 @@ func wire(ctx context.Context, env func(string) (string, bool), out io.Writer) (
 		log:     telemetry.New(out, function),
 		metrics: telemetry.NewMetrics(out, time.Now, telemetry.Plain, function),
 	}, nil
-}
-
-// explain logs why the function cannot start, one line for each problem.
-func explain(log *slog.Logger, err error) {
-	problems := []error{err}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		problems = joined.Unwrap()
-	}
-	for _, p := range problems {
-		log.Error("start", "err", p)
-	}
 }

@@ -156,15 +156,18 @@ func TestFCAPIRefuses(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			status, header, body := do(t, endpoint, tc.call)
-			var e struct{ Code, Message, RequestId string }
+			var e struct {
+				Code, Message string
+				RequestID     string `json:"RequestId"`
+			}
 			if err := json.Unmarshal([]byte(body), &e); err != nil {
 				t.Fatalf("body %q: %v", body, err)
 			}
 			if status != tc.status || e.Code != tc.code {
 				t.Errorf("answer %d %s (%s), want %d %s", status, e.Code, e.Message, tc.status, tc.code)
 			}
-			if e.RequestId == "" || e.RequestId != header.Get("x-fc-request-id") {
-				t.Errorf("request id %q in the body, %q in the header", e.RequestId, header.Get("x-fc-request-id"))
+			if e.RequestID == "" || e.RequestID != header.Get("x-fc-request-id") {
+				t.Errorf("request id %q in the body, %q in the header", e.RequestID, header.Get("x-fc-request-id"))
 			}
 		})
 	}

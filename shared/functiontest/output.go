@@ -92,7 +92,6 @@ func (s *stream) Write(b []byte) (int, error) {
 		if len(piece) > room {
 			s.half.Write(piece[:room])
 			b = b[room:]
-			i = -1
 			s.emit()
 			continue
 		}

@@ -149,7 +149,8 @@ func (p *parser) number() (n int64, ok bool) {
 			return 0, false
 		}
 	}
-	return n, p.at > from
+	leadingZero := p.at > from+1 && p.text[from] == '0'
+	return n, p.at > from && !leadingZero
 }
 
 func (p *parser) int() (int, bool) {
