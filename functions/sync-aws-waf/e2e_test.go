@@ -112,6 +112,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{redis: miniredis.RunT(t), aws: waftest.NewAWS(waftest.AWSOptions{}), out: &lockedBuffer{}}
+	w.redis.SetTime(clock) // by a later clock of the server's the entries would have ended
 	w.redis.RequireUserAuth("sync", redisPassword)
 	address := fmt.Sprintf("redis://sync:%s@%s", redisPassword, w.redis.Addr())
 	var err error

@@ -18,7 +18,8 @@ import (
 	"github.com/tracewall/tracewall/shared/threat"
 )
 
-var noon = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+// noon lies far ahead: by the clock of a real server no entry of a test has ended.
+var noon = time.Date(2076, 11, 20, 12, 0, 0, 0, time.UTC)
 
 // intruder is a go-redis hook that does something just before or after each
 // transaction or each command of a name, and may say that it failed.
@@ -459,5 +460,28 @@ func TestAnEntryWithoutItsPlaceIsStillKnown(t *testing.T) {
 	snap, err := s.Snapshot(t.Context(), noon)
 	if err != nil || len(snap.Entries) != 1 || !snap.Entries[0].ExpiresAt.Equal(want) {
 		t.Errorf("entries = %+v, err = %v, want the end at %s still", snap.Entries, err, want)
+	}
+}
+
+// A sample event, or one that waited in a queue, reads the list as of a time long
+// past. What has ended by the server's own clock since is no damage; what has not, is.
+func TestAReadAsOfLongAgoTellsEndedFromLost(t *testing.T) {
+	m := miniredis.RunT(t)
+	s := open(t, "redis://"+m.Addr())
+	b := batch(t, 3)
+	if _, err := s.Put(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	gone := b.Offences[1]
+	m.Del(prefix + "entry:" + gone.Indicator.Key())
+
+	m.SetTime(gone.At.Add(gone.Term + time.Minute))
+	got, err := s.Snapshot(t.Context(), noon)
+	if err != nil || len(got.Entries) != 2 {
+		t.Errorf("ended by the server's clock: %d entries, err = %v, want 2 and none", len(got.Entries), err)
+	}
+	m.SetTime(gone.At.Add(gone.Term - time.Minute))
+	if _, err := s.Snapshot(t.Context(), noon); !errors.Is(err, blocklist.ErrDamaged) {
+		t.Errorf("not ended yet: err = %v, want %v", err, blocklist.ErrDamaged)
 	}
 }

@@ -239,7 +239,9 @@ func readMember(member string, v any, known *interned) (blocklist.Entry, error) 
 
 // secondLook reads members whose value was not there or not right, together with
 // their place in the index at the same moment: what was removed or has ended
-// meanwhile is in neither; what is still in the index without a value is lost.
+// meanwhile is in neither; what is still in the index without a value is lost. It has
+// ended too if the server's own clock says so: then a run reads the list as of a
+// time long past, as one does whose event is a sample or was kept in a queue.
 func (s *Store) secondLook(ctx context.Context, now time.Time, members []string) ([]blocklist.Entry, error) {
 	pipe := s.db.TxPipeline()
 	values, scores := make([]*redis.StringCmd, len(members)), make([]*redis.FloatCmd, len(members))
@@ -249,9 +251,13 @@ func (s *Store) secondLook(ctx context.Context, now time.Time, members []string)
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 		return nil, err
 	}
+	served, err := s.db.Time(ctx).Result()
+	if err != nil {
+		return nil, err
+	}
 	var entries []blocklist.Entry
 	lost := 0
-	latest := float64(now.Add(grace).UnixMilli()) / 1000
+	latest := float64(max(now.Add(grace).UnixMilli(), served.UnixMilli())) / 1000
 	for i, m := range members {
 		var v any
 		if values[i].Err() == nil {

@@ -129,8 +129,6 @@ const (
 
 func entryKey(ind threat.Indicator) string { return entryPrefix + ind.Key() }
 
-func pastKey(ind threat.Indicator) string { return pastPrefix + ind.Key() }
-
 // nonce returns 128 random bits in hexadecimal.
 func nonce() string {
 	var b [16]byte

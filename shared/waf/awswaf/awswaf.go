@@ -150,7 +150,7 @@ func (f *Firewall) eachAttempt(ctx context.Context, in middleware.FinalizeInput,
 	out, md, err = next.HandleFinalize(callCtx, in)
 	if err != nil && ctx.Err() == nil && callCtx.Err() != nil {
 		// Not the run's deadline: do not let it look like that.
-		err = fmt.Errorf("%w: no answer within %s: %w", waf.ErrUnavailable, f.timeout, err)
+		err = fmt.Errorf("%w: no answer within %s: %v", waf.ErrUnavailable, f.timeout, err) //nolint:errorlint // wrapped, it would be a deadline that was missed
 	}
 	return out, md, err
 }
