@@ -53,6 +53,7 @@ func commands() []command {
 		{"unblock", "let them go, at once", runUnblock},
 		{"allow", "show or replace the allowlist", runAllow},
 		{"sync", "make a firewall equal to the blocklist now", runSync},
+		{"repair", "accept what is left of a damaged blocklist", runRepair},
 		{"bench", "measure speed and delay, as make bench does", runBench},
 	}
 }

@@ -30,7 +30,7 @@ func explain(err error) error {
 	case errors.Is(err, blocklist.ErrNoEpoch):
 		return fmt.Errorf("%w: if it is new, the first block founds it; if it is not, it was flushed or is half restored", err)
 	case errors.Is(err, blocklist.ErrDamaged):
-		return fmt.Errorf("%w: restore it from a backup, or flush it and let the logs fill it again", err)
+		return fmt.Errorf("%w: restore it from a backup, or accept what is left with tracewall repair", err)
 	}
 	return err
 }

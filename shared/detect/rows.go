@@ -102,7 +102,7 @@ func (r Rule) read(row map[string]string, width int64) (subject threat.Indicator
 var (
 	errBadCount  = errors.New("count is not a positive whole number")
 	errBadWindow = errors.New("window is not the start of a window")
-	errNoSubject = errors.New("empty value")
+	errNoSubject = errors.New("no value where the rule looks for one")
 	errBadArray  = errors.New("addresses are not a JSON array of text")
 	errTooMany   = errors.New("more rejected values than are kept apart")
 )

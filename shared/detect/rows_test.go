@@ -134,8 +134,8 @@ func TestBadRowsAreCountedAndTheRestGoesOn(t *testing.T) {
 		"private":           {row("ip", "10.1.2.3", "cnt", "3", "w", "1200"), detect.Rejected{Value: "10.1.2.3", Reason: "private address", Count: 3}},
 		"a range":           {row("ip", "192.0.2.0/24", "cnt", "3", "w", "1200"), detect.Rejected{Value: "192.0.2.0/24", Reason: "not an address", Count: 3}},
 		"a zone":            {row("ip", "fe80::1%eth0", "cnt", "3", "w", "1200"), detect.Rejected{Value: "fe80::1%eth0", Reason: "address has a zone", Count: 3}},
-		"NULL":              {row("ip", "null", "cnt", "3", "w", "1200"), detect.Rejected{Reason: "empty value", Count: 3}},
-		"no such column":    {row("cnt", "3", "w", "1200"), detect.Rejected{Reason: "empty value", Count: 3}},
+		"NULL":              {row("ip", "null", "cnt", "3", "w", "1200"), detect.Rejected{Reason: "no value where the rule looks for one", Count: 3}},
+		"no such column":    {row("cnt", "3", "w", "1200"), detect.Rejected{Reason: "no value where the rule looks for one", Count: 3}},
 		"terminal controls": {row("ip", "\x1b[2J\xff", "cnt", "3", "w", "1200"), detect.Rejected{Value: `\x1b[2J\xff`, Reason: "not an address", Count: 3}},
 		"count as text":     {row("ip", "192.0.2.8", "cnt", "many", "w", "1200"), detect.Rejected{Value: "192.0.2.8", Reason: "count is not a positive whole number", Count: 1}},
 		"negative count":    {row("ip", "192.0.2.8", "cnt", "-3", "w", "1200"), detect.Rejected{Value: "192.0.2.8", Reason: "count is not a positive whole number", Count: 1}},
@@ -163,7 +163,7 @@ func TestNobodysAccountIsRejectedAndShownMasked(t *testing.T) {
 		row("account", strings.Repeat("x", 300), "cnt", "30", "w", "1200"),
 	}, whole)
 	want := []detect.Rejected{
-		{Rule: "accounts", Reason: "empty value", Count: 500},
+		{Rule: "accounts", Reason: "no value where the rule looks for one", Count: 500},
 		{Rule: "accounts", Value: " ja…(21)", Reason: "account has blanks around it", Count: 30},
 		{Rule: "accounts", Value: "xxx…(300)", Reason: "account longer than 256 bytes", Count: 30},
 	}

@@ -21,7 +21,7 @@ import (
 // and what still offends is blocked again. Stop the functions first; a write that
 // happens meanwhile may be counted wrong, upon which Repair has to be run again.
 func (s *Store) Repair(ctx context.Context, now time.Time) (kept, dropped int, err error) {
-	members, err := s.db.ZRange(ctx, keyExpiry, 0, -1).Result()
+	members, err := s.db.ZRangeWithScores(ctx, keyExpiry, 0, -1).Result()
 	if err != nil {
 		return 0, 0, wrap("repair blocklist", err)
 	}
@@ -35,11 +35,11 @@ func (s *Store) Repair(ctx context.Context, now time.Time) (kept, dropped int, e
 			return 0, 0, fmt.Errorf("repair blocklist: nothing to repair: %w", blocklist.ErrNoEpoch)
 		}
 	}
-	known := interned{}
+	known, ended := interned{}, 0
 	for chunk := range slices.Chunk(members, s.pageSize) {
 		keys := make([]string, len(chunk))
 		for i, m := range chunk {
-			keys[i] = entryPrefix + m
+			keys[i] = entryPrefix + member(m)
 		}
 		values, err := s.db.MGet(ctx, keys...).Result()
 		if err != nil {
@@ -47,12 +47,15 @@ func (s *Store) Repair(ctx context.Context, now time.Time) (kept, dropped int, e
 		}
 		var gone []any
 		for i, m := range chunk {
-			e, err := readMember(m, values[i], &known)
-			if err == nil && e.ExpiresAt.After(now) {
+			e, err := readMember(member(m), values[i], &known)
+			switch {
+			case m.Score <= float64(now.Unix()):
+				ended++ // its place records a strike and needs no value
+			case err == nil && e.ExpiresAt.After(now):
 				kept++
-				continue
+			default:
+				gone = append(gone, m.Member)
 			}
-			gone = append(gone, m)
 		}
 		dropped += len(gone)
 		if len(gone) > 0 {
@@ -68,7 +71,13 @@ func (s *Store) Repair(ctx context.Context, now time.Time) (kept, dropped int, e
 	pipe := s.db.TxPipeline()
 	pipe.Set(ctx, keyEpoch, nonce(), 0)
 	pipe.Set(ctx, keyGeneration, strconv.FormatUint(generation+1, 10), 0)
-	pipe.Set(ctx, keySize, kept, 0)
+	pipe.Set(ctx, keySize, kept+ended, 0)
 	_, err = pipe.Exec(ctx)
 	return kept, dropped, wrap("repair blocklist", err)
+}
+
+// member returns the text of a sorted set's member.
+func member(z redis.Z) string {
+	text, _ := z.Member.(string)
+	return text
 }

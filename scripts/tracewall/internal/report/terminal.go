@@ -173,7 +173,7 @@ func (r *Report) PrintRejected(w io.Writer) {
 	for _, j := range often[:min(len(often), mostListed)] {
 		value := Safe(j.Value)
 		if value == "" {
-			value = `""`
+			value = "(none)"
 		}
 		fmt.Fprintf(w, "     %-28.60s %8s  %s\n", value, Number(j.Count), Safe(j.Reason))
 	}
