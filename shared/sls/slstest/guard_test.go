@@ -78,25 +78,31 @@ func TestHostileSQL(t *testing.T) {
 func TestGuard(t *testing.T) {
 	s := newDialectStore(t)
 	ctx := context.Background()
-	for sql, ok := range map[string]bool{
-		`SELECT 1 FROM "log"`: true,
-		`WITH "a" AS (SELECT 1 FROM "log") SELECT * FROM "a"`: true,
-		`SELECT * FROM "log" CROSS JOIN unnest([1]) AS u(x)`:  true,
-		`SELECT 1; SELECT 2`:              false,
-		`COPY (SELECT 1) TO 'x'`:          false,
-		`DROP TABLE x`:                    false,
-		`SELECT * FROM logs.ls1`:          false,
-		`SELECT * FROM ls1`:               false,
-		`SELECT * FROM read_csv('x')`:     false,
-		`SELECT (SELECT 1 FROM pg_class)`: false,
-		`SELECT 1 FROM "log" WHERE 1 IN (SELECT 1 FROM pg_class)`:       false,
-		`SELECT * FROM (WITH ls1 AS (SELECT 1) SELECT * FROM ls1), ls1`: false,
-		`WITH ls1 AS (SELECT * FROM ls1) SELECT * FROM ls1`:             false,
-		`SELECT * FROM (DESCRIBE SELECT 1)`:                             false,
-		`FROM (PIVOT "log" ON ip)`:                                      false,
+	for _, sql := range []string{
+		`SELECT 1 FROM "log"`,
+		`WITH "a" AS (SELECT 1 FROM "log") SELECT * FROM "a"`,
+		`SELECT * FROM "log" CROSS JOIN unnest([1]) AS u(x)`,
 	} {
-		if _, err := s.engine.guard(ctx, sql); (err == nil) != ok {
-			t.Errorf("guard %s: %v", sql, err)
+		if _, err := s.engine.guard(ctx, sql); err != nil {
+			t.Errorf("guard refused %s: %v", sql, err)
+		}
+	}
+	for _, sql := range []string{
+		`SELECT 1; SELECT 2`,
+		`COPY (SELECT 1) TO 'x'`,
+		`DROP TABLE x`,
+		`SELECT * FROM logs.ls1`,
+		`SELECT * FROM ls1`,
+		`SELECT * FROM read_csv('x')`,
+		`SELECT (SELECT 1 FROM pg_class)`,
+		`SELECT 1 FROM "log" WHERE 1 IN (SELECT 1 FROM pg_class)`,
+		`SELECT * FROM (WITH ls1 AS (SELECT 1) SELECT * FROM ls1), ls1`,
+		`WITH ls1 AS (SELECT * FROM ls1) SELECT * FROM ls1`,
+		`SELECT * FROM (DESCRIBE SELECT 1)`,
+		`FROM (PIVOT "log" ON ip)`,
+	} {
+		if _, err := s.engine.guard(ctx, sql); err == nil {
+			t.Errorf("guard let %s through", sql)
 		}
 	}
 	for _, sql := range []string{
