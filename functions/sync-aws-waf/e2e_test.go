@@ -25,6 +25,7 @@ import (
 	"github.com/tracewall/tracewall/shared/allowlist"
 	"github.com/tracewall/tracewall/shared/blocklist"
 	"github.com/tracewall/tracewall/shared/blocklist/redisstore"
+	"github.com/tracewall/tracewall/shared/enforce"
 	"github.com/tracewall/tracewall/shared/functiontest"
 	"github.com/tracewall/tracewall/shared/threat"
 	"github.com/tracewall/tracewall/shared/waf/waftest"
@@ -286,7 +287,7 @@ func TestBinaryMakesTheWallsEqualToTheList(t *testing.T) {
 			t.Errorf("target %s has not acknowledged %v (%v)", name, pending, err)
 		}
 		text, err := w.store.Status(t.Context(), name)
-		var s status
+		var s enforce.Status
 		if err := errors.Join(err, json.Unmarshal(text, &s)); err != nil || s.Generation != got.Generation || s.Report.Enforced != 3 {
 			t.Errorf("status of %s = %s, %v", name, text, err)
 		}
@@ -322,7 +323,7 @@ func TestBinaryOnlyPlansUntilToldToEnforce(t *testing.T) {
 	}
 	// The dry report equals the real change.
 	text, err := w.store.Status(t.Context(), "edge")
-	var planned, done status
+	var planned, done enforce.Status
 	if err := errors.Join(err, json.Unmarshal(text, &planned)); err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/tracewall/tracewall/shared/allowlist"
 	"github.com/tracewall/tracewall/shared/blocklist"
+	"github.com/tracewall/tracewall/shared/enforce"
 	"github.com/tracewall/tracewall/shared/telemetry"
 	"github.com/tracewall/tracewall/shared/threat"
 	"github.com/tracewall/tracewall/shared/waf"
@@ -34,7 +34,7 @@ type fakeList struct {
 
 	calls  []string
 	acked  map[string][]string
-	status map[string]status
+	status map[string]enforce.Status
 	ttl    time.Duration
 	claims []time.Duration // what Receive was asked with
 }
@@ -103,9 +103,9 @@ func (f *fakeList) SaveStatus(ctx context.Context, target string, text []byte) e
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.status == nil {
-		f.status = map[string]status{}
+		f.status = map[string]enforce.Status{}
 	}
-	var s status
+	var s enforce.Status
 	if err := json.Unmarshal(text, &s); err != nil {
 		return err
 	}
@@ -121,11 +121,11 @@ type fakeWall struct {
 
 	mu    sync.Mutex
 	holds []string
-	how   []how
+	how   []enforce.How
 }
 
-func (f *fakeWall) wall() wall {
-	return wall{name: f.name, reconcile: func(ctx context.Context, want waf.Desired, how how) (waf.Report, error) {
+func (f *fakeWall) wall() enforce.Wall {
+	return enforce.Wall{Name: f.name, Reconcile: func(ctx context.Context, want waf.Desired, how enforce.How) (waf.Report, error) {
 		if f.wait {
 			<-ctx.Done()
 			return waf.Report{Name: f.name, Writes: 1, Calls: 2}, fmt.Errorf("%w: %w", waf.ErrOutOfTime, ctx.Err())
@@ -302,7 +302,7 @@ func TestNoticesOfADeadRunAreTakenOverOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The second time, the messages just received must not come back as abandoned.
-	if diff := cmp.Diff([]time.Duration{0, defaultLease}, list.claims); diff != "" {
+	if diff := cmp.Diff([]time.Duration{0, 15 * time.Minute}, list.claims); diff != "" {
 		t.Errorf("taken over after (-want +got):\n%s", diff)
 	}
 }
@@ -317,7 +317,7 @@ func TestAPlanWritesNothingAnywhere(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got.Mode != modePlan || len(a.how) != 1 || !a.how[0].dryRun {
+			if got.Mode != modePlan || len(a.how) != 1 || !a.how[0].DryRun {
 				t.Errorf("mode %q, wall asked %+v; want one dry run", got.Mode, a.how)
 			}
 			for _, call := range list.calls {
@@ -356,7 +356,7 @@ func TestTargetsAreChosenByName(t *testing.T) {
 	if _, err := h.Handle(t.Context(), []byte(`{"targets":["b"],"adopt_epoch":true}`)); err != nil {
 		t.Fatal(err)
 	}
-	if len(a.how) != 0 || len(b.how) != 1 || !b.how[0].adoptEpoch {
+	if len(a.how) != 0 || len(b.how) != 1 || !b.how[0].AdoptEpoch {
 		t.Errorf("a asked %v, b asked %v; want b alone, adopting", a.how, b.how)
 	}
 	_, err := h.Handle(t.Context(), []byte(`{"targets":["edge"]}`))
@@ -389,16 +389,6 @@ func TestWorkStopsBeforeLambdasDeadlineAndIsRecorded(t *testing.T) {
 	}
 }
 
-func TestMarginIsTenSecondsOrATenth(t *testing.T) {
-	for timeout, want := range map[time.Duration]time.Duration{
-		15 * time.Minute: 10 * time.Second, 100 * time.Second: 10 * time.Second, 20 * time.Second: 2 * time.Second,
-	} {
-		if got := margin(timeout); got != want {
-			t.Errorf("margin(%s) = %s, want %s", timeout, got, want)
-		}
-	}
-}
-
 func TestABadEventIsNeverASuccess(t *testing.T) {
 	a := &fakeWall{name: "a"}
 	h, list, out := newHandler(a)
@@ -410,24 +400,5 @@ func TestABadEventIsNeverASuccess(t *testing.T) {
 	}
 	if done := lines(t, out, "outcome"); len(done) != 1 || done[0]["outcome"] != "error" || done[0]["level"] != slog.LevelError.String() {
 		t.Errorf("summary = %v, want one error line", done)
-	}
-}
-
-func TestMakeDesiredSparesByOverlapInBothDirections(t *testing.T) {
-	allow, err := allowlist.Parse(strings.NewReader("203.0.113.7 owner=office\n2001:db8:1::/48\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	later := today.Add(time.Minute)
-	got := makeDesired(blocklist.Snapshot{Entries: []blocklist.Entry{
-		entry("ip:203.0.113.0/24", later), entry("ip:2001:db8:1:2::/64", later), entry("ip:2001:db8:2::/64", later), entry("ip:203.0.114.0/24", later),
-	}}, allow, today)
-	var wants []netip.Prefix
-	for _, w := range got.Wants {
-		wants = append(wants, w.Prefix)
-	}
-	want := []netip.Prefix{netip.MustParsePrefix("203.0.114.0/24"), netip.MustParsePrefix("2001:db8:2::/64")}
-	if diff := cmp.Diff(want, wants, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" || got.spared != 2 {
-		t.Errorf("spared %d, want 2; wants (-want +got):\n%s", got.spared, diff)
 	}
 }

@@ -22,6 +22,7 @@ import (
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 
 	"github.com/tracewall/tracewall/shared/blocklist/redisstore"
+	"github.com/tracewall/tracewall/shared/enforce"
 	"github.com/tracewall/tracewall/shared/settings"
 	"github.com/tracewall/tracewall/shared/telemetry"
 	"github.com/tracewall/tracewall/shared/waf"
@@ -63,22 +64,22 @@ func wire(ctx context.Context, env func(string) (string, bool), out io.Writer) (
 
 // makeWalls makes one wall for each target, in order of name. All of them share one
 // pace: AWS WAF's rates hold for the account.
-func makeWalls(sdk aws.Config, targets []awswaf.Target) ([]wall, error) {
+func makeWalls(sdk aws.Config, targets []awswaf.Target) ([]enforce.Wall, error) {
 	pace := awswaf.NewPace(awswaf.WriteEvery, awswaf.ReadEvery)
-	walls := make([]wall, len(targets))
+	walls := make([]enforce.Wall, len(targets))
 	for i, t := range targets {
 		firewall, err := awswaf.New(sdk, t, awswaf.WithPace(pace))
 		if err != nil {
 			return nil, fmt.Errorf("target %s: %w", t.Name, err)
 		}
-		walls[i] = wall{name: t.Name, reconcile: func(ctx context.Context, want waf.Desired, how how) (waf.Report, error) {
+		walls[i] = enforce.Wall{Name: t.Name, Reconcile: func(ctx context.Context, want waf.Desired, how enforce.How) (waf.Report, error) {
 			r := waf.Reconciler{
-				Firewall: firewall, Name: t.Name, DryRun: how.dryRun, AdoptEpoch: how.adoptEpoch,
+				Firewall: firewall, Name: t.Name, DryRun: how.DryRun, AdoptEpoch: how.AdoptEpoch,
 				Limits: waf.Limits{SetSize: firewall.Target().SetSize},
 			}
 			return r.Reconcile(ctx, want)
 		}}
 	}
-	slices.SortFunc(walls, func(a, b wall) int { return strings.Compare(a.name, b.name) })
+	slices.SortFunc(walls, func(a, b enforce.Wall) int { return strings.Compare(a.Name, b.Name) })
 	return walls, nil
 }

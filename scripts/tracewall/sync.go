@@ -13,9 +13,7 @@ import (
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 
 	"github.com/tracewall/tracewall/scripts/tracewall/internal/report"
-	"github.com/tracewall/tracewall/shared/blocklist"
-	"github.com/tracewall/tracewall/shared/blocklist/redisstore"
-	"github.com/tracewall/tracewall/shared/threat"
+	"github.com/tracewall/tracewall/shared/enforce"
 	"github.com/tracewall/tracewall/shared/waf"
 	"github.com/tracewall/tracewall/shared/waf/awswaf"
 )
@@ -76,28 +74,28 @@ func runSync(ctx context.Context, a *app, args []string) error {
 		res.Mode = "plan"
 	}
 	pace := awswaf.NewPace(awswaf.WriteEvery, awswaf.ReadEvery) // AWS WAF's rates hold for the account, not for the target
-	var errs []error
-	want, err := desired(ctx, store, now)
-	if err != nil {
-		return explain(err)
-	}
-	res.Generation = want.Generation
+	var walls []enforce.Wall
 	for _, t := range targets {
 		firewall, err := awswaf.New(sdk, t, awswaf.WithPace(pace))
 		if err != nil {
 			return usageError{fmt.Errorf("target %s: %w", t.Name, err)}
 		}
-		s := targetSync{store: store, name: t.Name, dryRun: *dryRun, reconciler: &waf.Reconciler{
-			Firewall: firewall, Name: t.Name, DryRun: *dryRun, AdoptEpoch: *adopt,
-			Limits: waf.Limits{SetSize: firewall.Target().SetSize},
-		}}
-		one, err := s.run(ctx, want, now)
-		if err != nil {
-			one.Error = err.Error()
-			errs = append(errs, fmt.Errorf("target %s: %w", t.Name, err))
-		}
-		res.Targets = append(res.Targets, one)
+		walls = append(walls, enforce.Wall{Name: t.Name, Reconcile: func(ctx context.Context, want waf.Desired, how enforce.How) (waf.Report, error) {
+			r := waf.Reconciler{
+				Firewall: firewall, Name: t.Name, DryRun: how.DryRun, AdoptEpoch: how.AdoptEpoch,
+				Limits: waf.Limits{SetSize: firewall.Target().SetSize},
+			}
+			return r.Reconcile(ctx, want)
+		}})
 	}
+	// The names of leases and consumer groups come from the kind, which is the function's.
+	pass := enforce.Pass{List: store, Kind: "aws-waf", Now: now, DryRun: *dryRun, NoTrace: *dryRun, AdoptEpoch: *adopt}
+	done, err := pass.Run(ctx, walls)
+	for _, one := range done {
+		res.Generation = max(res.Generation, one.Generation)
+		res.Targets = append(res.Targets, syncTargetOf(one))
+	}
+	errs := []error{explain(err)}
 	if *asJSON {
 		errs = append(errs, json.NewEncoder(a.stdout).Encode(res))
 	} else {
@@ -128,15 +126,7 @@ type syncResult struct {
 }
 
 type syncTarget struct {
-	Name      string          `json:"name"`
-	Desired   int             `json:"desired"`
-	Enforced  int             `json:"enforced"`
-	Overflow  int             `json:"overflow"`
-	Spared    int             `json:"spared"` // on the blocklist, and on the allowlist since
-	Writes    int             `json:"writes"`
-	Calls     int             `json:"calls"`
-	Skipped   string          `json:"skipped,omitempty"`
-	Error     string          `json:"error,omitempty"`
+	enforce.Result
 	Plan      []string        `json:"plan"`
 	Remaining []string        `json:"remaining"`
 	Sets      []waf.SetReport `json:"sets"`
@@ -144,91 +134,12 @@ type syncTarget struct {
 	Notes     []string        `json:"notes"`
 }
 
-// wanted is what every target should hold.
-type wanted struct {
-	waf.Desired
-	spared int
-}
-
-// desired reads blocklist and allowlist, both whole or neither, and leaves out who was
-// allowlisted while blocked. Accounts are for other walls than AWS WAF.
-func desired(ctx context.Context, store *redisstore.Store, now time.Time) (wanted, error) {
-	allow, err := store.Allowlist(ctx)
-	if err != nil {
-		return wanted{}, guardError{fmt.Errorf("read allowlist, so the walls stay as they are: %w", err)}
+// syncTargetOf adds to what the function returns what its report has to say.
+func syncTargetOf(one enforce.Result) syncTarget {
+	r := one.Report
+	return syncTarget{
+		Result: one, Plan: some(r.Plan), Remaining: some(r.Remaining), Sets: some(r.Sets), Rejected: some(r.Rejected), Notes: some(r.Notes),
 	}
-	snapshot, err := store.Snapshot(ctx, now)
-	if err != nil {
-		return wanted{}, fmt.Errorf("read blocklist, so the walls stay as they are: %w", err)
-	}
-	w := wanted{Desired: waf.Desired{Epoch: snapshot.Epoch, Generation: snapshot.Generation}}
-	for _, e := range snapshot.Entries {
-		if e.Indicator.Kind() != threat.KindAddress || !e.ExpiresAt.After(now) {
-			continue
-		}
-		if _, ok := allow.Covers(e.Indicator, now); ok {
-			w.spared++
-			continue
-		}
-		w.Wants = append(w.Wants, waf.Want{
-			Prefix: e.Indicator.Prefix(), Severity: e.Severity, Count: e.Count, LastSeen: e.LastSeen, ExpiresAt: e.ExpiresAt,
-		})
-	}
-	return w, nil
-}
-
-// targetSync is one run over one target.
-type targetSync struct {
-	store      *redisstore.Store
-	name       string
-	dryRun     bool
-	reconciler *waf.Reconciler
-}
-
-func (s *targetSync) run(ctx context.Context, want wanted, now time.Time) (syncTarget, error) {
-	out := syncTarget{Name: s.name, Spared: want.spared, Plan: []string{}, Remaining: []string{}, Sets: []waf.SetReport{}, Rejected: []waf.Rejection{}, Notes: []string{}}
-	var notices []blocklist.Notice
-	group := "aws-waf:" + s.name // as the function names its consumer group and its lease
-	if !s.dryRun {
-		lease, err := s.store.Acquire(ctx, "sync:"+group, syncTimeout)
-		if errors.Is(err, blocklist.ErrLeaseHeld) {
-			out.Skipped = "another run holds the lease"
-			return out, nil
-		}
-		if err != nil {
-			return out, fmt.Errorf("take lease: %w", err)
-		}
-		defer func() {
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-			defer cancel()
-			_ = lease.Release(last) // it ends by itself
-		}()
-		if notices, err = s.store.Receive(ctx, group, fmt.Sprintf("tracewall-%d", lease.Token()), syncTimeout); err != nil {
-			return out, fmt.Errorf("receive handoff: %w", err)
-		}
-		// The list is read again under the lease: what was read before may be older than the wall.
-		if want, err = desired(ctx, s.store, now); err != nil {
-			return out, err
-		}
-	}
-	r, err := s.reconciler.Reconcile(ctx, want.Desired)
-	out.Desired, out.Enforced, out.Overflow, out.Writes, out.Calls = r.Desired, r.Enforced, r.Overflow, r.Writes, r.Calls
-	out.Plan, out.Remaining, out.Sets, out.Rejected, out.Notes = some(r.Plan), some(r.Remaining), some(r.Sets), some(r.Rejected), some(r.Notes)
-	if err != nil || s.dryRun {
-		return out, err
-	}
-	var ids []string
-	for _, n := range notices {
-		if n.Generation <= want.Generation {
-			ids = append(ids, n.ID)
-		}
-	}
-	if len(ids) > 0 {
-		if err := s.store.Ack(ctx, group, ids...); err != nil {
-			return out, fmt.Errorf("acknowledge handoff: %w", err)
-		}
-	}
-	return out, nil
 }
 
 // maxPlanLines bounds the plan on a terminal; --json has all of it.

@@ -63,6 +63,10 @@ var layers = []layer{
 		"shared/waf", join(own("threat"), pureLibs),
 		"a plan is the same for every cloud's firewall",
 	},
+	{
+		"shared/enforce", own("threat", "allowlist", "blocklist", "waf"),
+		"from the list to any wall, for the functions and the operator alike; clouds and stores are handed in",
+	},
 
 	{
 		"shared/blocklist/redisstore", join(own("threat", "allowlist", "blocklist"), redisSDK, []string{"golang.org/x/sync/errgroup"}),

@@ -1,4 +1,4 @@
-package main
+package enforce
 
 import (
 	"cmp"
@@ -13,7 +13,7 @@ import (
 	"github.com/tracewall/tracewall/shared/waf"
 )
 
-// desired is what every target should hold at one moment.
+// desired is what every wall should hold at one moment.
 type desired struct {
 	waf.Desired
 	spared int // entries that the allowlist takes out
@@ -21,21 +21,21 @@ type desired struct {
 
 // readDesired reads the list and the allowlist as they stand, both whole or
 // neither: from half of either, nobody may be blocked and nobody released.
-func readDesired(ctx context.Context, list list, now time.Time) (desired, error) {
+func readDesired(ctx context.Context, list List, now time.Time) (desired, error) {
 	allow, err := list.Allowlist(ctx)
 	if err != nil {
-		return desired{}, fmt.Errorf("%w: %w", errAllowlist, err)
+		return desired{}, fmt.Errorf("%w: %w", ErrAllowlist, err)
 	}
 	snapshot, err := list.Snapshot(ctx, now)
 	if err != nil {
-		return desired{}, fmt.Errorf("read blocklist: %w", err)
+		return desired{}, fmt.Errorf("read blocklist, so the walls stay as they are: %w", err)
 	}
 	return makeDesired(snapshot, allow, now), nil
 }
 
 // makeDesired turns the list's address entries into wants and leaves out those who
 // were allowlisted after they had been blocked: the wall lets them go at once,
-// the list lets them go when their term ends. Accounts are for other walls than AWS WAF.
+// the list lets them go when their term ends. Accounts are for walls of another kind.
 func makeDesired(snapshot blocklist.Snapshot, allow allowlist.List, now time.Time) desired {
 	d := desired{Desired: waf.Desired{Epoch: snapshot.Epoch, Generation: snapshot.Generation}}
 	d.Wants = make([]waf.Want, 0, len(snapshot.Entries))
