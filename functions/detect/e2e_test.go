@@ -7,7 +7,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -47,57 +46,13 @@ var clock = time.Date(2026, 5, 28, 20, 26, 40, 0, time.UTC)
 // maxBinary is what the deployed function may weigh.
 const maxBinary = 20 << 20
 
-var built struct {
-	once sync.Once
-	path string
-	err  error
-}
+// built is the function as it is deployed, built once for all tests.
+var built = functiontest.Binary{Root: filepath.Join("..", ".."), Package: "./functions/detect"}
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if built.path != "" {
-		_ = os.RemoveAll(filepath.Dir(built.path))
-	}
+	built.Remove()
 	os.Exit(code)
-}
-
-// binary builds the function once for all tests.
-func binary(t *testing.T) string {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("builds and runs the function's binary; left out by -short")
-	}
-	built.once.Do(func() {
-		dir, err := os.MkdirTemp("", "tracewall-detect-")
-		if err != nil {
-			built.err = err
-			return
-		}
-		built.path = filepath.Join(dir, "main")
-		built.err = functiontest.Build(context.Background(), filepath.Join("..", ".."), "./functions/detect", built.path)
-	})
-	if built.err != nil {
-		t.Fatal(built.err)
-	}
-	return built.path
-}
-
-// lockedBuffer takes a function's output while a test may read it.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }
 
 // world is everything around the function.
@@ -105,7 +60,7 @@ type world struct {
 	redis *miniredis.Miniredis
 	logs  *slstest.Server
 	store *redisstore.Store
-	out   *lockedBuffer
+	out   *functiontest.Transcript
 	env   map[string]string
 	funcs []*functiontest.Function
 }
@@ -114,7 +69,7 @@ type world struct {
 // Redis whose allowlist lets the office off.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{redis: miniredis.RunT(t), out: &lockedBuffer{}}
+	w := &world{redis: miniredis.RunT(t), out: &functiontest.Transcript{}}
 	w.redis.RequireUserAuth("detect", redisPassword)
 	address := fmt.Sprintf("redis://detect:%s@%s", redisPassword, w.redis.Addr())
 	var err error
@@ -196,7 +151,7 @@ func (w *world) start(t *testing.T, changes map[string]string) *functiontest.Fun
 	env := maps.Clone(w.env)
 	maps.Copy(env, changes)
 	f, err := functiontest.StartFC(t.Context(), functiontest.Config{
-		Name: "sls-ops-tracewall-detect", Binary: binary(t), Env: env, Timeout: 30 * time.Second,
+		Name: "sls-ops-tracewall-detect", Binary: built.Path(t), Env: env, Timeout: 30 * time.Second,
 		Credentials: functiontest.Credentials{AccessKeyID: "call-id", AccessKeySecret: keySecret, SecurityToken: keyToken},
 		Stderr:      w.out,
 	})
@@ -379,7 +334,7 @@ func TestBinaryRefusesABadEventAndGoesOn(t *testing.T) {
 
 func TestBinaryEndsWithEveryProblemOfItsConfiguration(t *testing.T) {
 	_, err := functiontest.StartFC(t.Context(), functiontest.Config{
-		Name: "detect", Binary: binary(t), Env: map[string]string{"SLS_PROJECT": "P", "MODE": "on", "BLOCK_TERM": "1", "REDIS_URL": "mysql://u:" + redisPassword + "@h"},
+		Name: "detect", Binary: built.Path(t), Env: map[string]string{"SLS_PROJECT": "P", "MODE": "on", "BLOCK_TERM": "1", "REDIS_URL": "mysql://u:" + redisPassword + "@h"},
 	})
 	exit, ok := errors.AsType[*functiontest.ExitError](err)
 	if !ok {
@@ -396,7 +351,7 @@ func TestBinaryEndsWithEveryProblemOfItsConfiguration(t *testing.T) {
 }
 
 func TestBinaryStaysSmall(t *testing.T) {
-	info, err := os.Stat(binary(t))
+	info, err := os.Stat(built.Path(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ package main
 // through the Lambda Runtime API, against a strict local WAFv2 and an embedded Redis.
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,7 +14,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -45,57 +43,13 @@ var clock = time.Date(2026, 5, 28, 20, 25, 0, 0, time.UTC)
 // maxBinary is what the deployed function may weigh.
 const maxBinary = 15 << 20
 
-var built struct {
-	once sync.Once
-	path string
-	err  error
-}
+// built is the function as it is deployed, built once for all tests.
+var built = functiontest.Binary{Root: filepath.Join("..", ".."), Package: "./functions/sync-aws-waf", Tags: []string{"lambda.norpc"}}
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if built.path != "" {
-		_ = os.RemoveAll(filepath.Dir(built.path))
-	}
+	built.Remove()
 	os.Exit(code)
-}
-
-// binary builds the function once for all tests.
-func binary(t *testing.T) string {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("builds and runs the function's binary; left out by -short")
-	}
-	built.once.Do(func() {
-		dir, err := os.MkdirTemp("", "tracewall-sync-")
-		if err != nil {
-			built.err = err
-			return
-		}
-		built.path = filepath.Join(dir, "bootstrap")
-		built.err = functiontest.Build(context.Background(), filepath.Join("..", ".."), "./functions/sync-aws-waf", built.path, "lambda.norpc")
-	})
-	if built.err != nil {
-		t.Fatal(built.err)
-	}
-	return built.path
-}
-
-// lockedBuffer takes a function's output while a test may read it.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }
 
 // world is everything around the function.
@@ -103,7 +57,7 @@ type world struct {
 	redis *miniredis.Miniredis
 	store *redisstore.Store
 	aws   *waftest.AWS
-	out   *lockedBuffer
+	out   *functiontest.Transcript
 	env   map[string]string
 	funcs []*functiontest.Function
 }
@@ -112,7 +66,7 @@ type world struct {
 // account, and a WAFv2 with a Web ACL "edge" of the user's own and none called "new".
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{redis: miniredis.RunT(t), aws: waftest.NewAWS(waftest.AWSOptions{}), out: &lockedBuffer{}}
+	w := &world{redis: miniredis.RunT(t), aws: waftest.NewAWS(waftest.AWSOptions{}), out: &functiontest.Transcript{}}
 	w.redis.SetTime(clock) // by a later clock of the server's the entries would have ended
 	w.redis.RequireUserAuth("sync", redisPassword)
 	address := fmt.Sprintf("redis://sync:%s@%s", redisPassword, w.redis.Addr())
@@ -173,7 +127,7 @@ func (w *world) start(t *testing.T, changes map[string]string) *functiontest.Fun
 	env := maps.Clone(w.env)
 	maps.Copy(env, changes)
 	f, err := functiontest.StartLambda(t.Context(), functiontest.Config{
-		Name: "sync-aws-waf", Binary: binary(t), Env: env, Timeout: 30 * time.Second, Region: "eu-west-1",
+		Name: "sync-aws-waf", Binary: built.Path(t), Env: env, Timeout: 30 * time.Second, Region: "eu-west-1",
 		Credentials: functiontest.Credentials{AccessKeyID: "AKIAIOSFODNN7EXAMPLE", AccessKeySecret: keySecret, SecurityToken: keyToken},
 		Stderr:      w.out,
 	})
@@ -451,7 +405,7 @@ func TestBinaryRefusesABadEventAndGoesOn(t *testing.T) {
 func TestBinaryEndsWithEveryProblemOfItsConfiguration(t *testing.T) {
 	t.Parallel()
 	_, err := functiontest.StartLambda(t.Context(), functiontest.Config{
-		Name: "sync-aws-waf", Binary: binary(t), Env: map[string]string{
+		Name: "sync-aws-waf", Binary: built.Path(t), Env: map[string]string{
 			"REDIS_URL": "mysql://u:" + redisPassword + "@h", "SYNC_MODE": "on", "WAF_TARGETS": `[{"name":"Edge","set_size":20000}]`,
 		},
 	})
@@ -471,7 +425,7 @@ func TestBinaryEndsWithEveryProblemOfItsConfiguration(t *testing.T) {
 
 func TestBinaryStaysSmall(t *testing.T) {
 	t.Parallel()
-	info, err := os.Stat(binary(t))
+	info, err := os.Stat(built.Path(t))
 	if err != nil {
 		t.Fatal(err)
 	}

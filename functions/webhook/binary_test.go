@@ -71,7 +71,7 @@ func TestTheBinary(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := time.Now().UTC().Truncate(time.Second)
-	var output safeBuffer
+	var output functiontest.Transcript
 	config := functiontest.Config{
 		Name: "tracewall-webhook", Binary: bin, Timeout: 10 * time.Second, Credentials: role, Stderr: &output,
 		Env: map[string]string{
@@ -202,21 +202,4 @@ func silent(t *testing.T) string {
 		}
 	}()
 	return l.Addr().String()
-}
-
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *safeBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *safeBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }
