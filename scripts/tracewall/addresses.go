@@ -57,7 +57,8 @@ func (t *told) lines(w io.Writer) {
 }
 
 // readSubjects reads the arguments, or the file ("-" is standard input): one address,
-// range or account:NAME in a line; what follows # or ; is a comment, as in published lists.
+// range or account:NAME in a line; what follows # or ; is a comment and what stands in further
+// columns is passed over, as in published lists.
 func (a *app) readSubjects(file string, args []string) (subjects, error) {
 	var s subjects
 	switch {
@@ -127,6 +128,7 @@ func (s *subjects) read(where, line string) {
 	if at := strings.IndexAny(text, "#;"); at >= 0 && !strings.HasPrefix(text, "account:") {
 		text = strings.TrimSpace(text[:at])
 	}
+	text = firstColumn(text)
 	if text == "" {
 		if strings.TrimSpace(line) == "" && strings.HasPrefix(where, "argument") {
 			s.bad.add("%s is empty: want an address, a range or account:NAME", where)
@@ -143,6 +145,20 @@ func (s *subjects) read(where, line string) {
 		return
 	}
 	s.list = append(s.list, ind)
+}
+
+// firstColumn takes the address from a line of a published list, where a count, a date
+// or a name may stand behind it. What could make another range of it is left in
+// place, to be refused: "192.0.2.0 - 192.0.2.255", "192.0.2.0 /24".
+func firstColumn(text string) string {
+	if strings.HasPrefix(text, "account:") {
+		return text
+	}
+	fields := strings.Fields(text)
+	if len(fields) > 1 && !strings.HasPrefix(fields[1], "-") && !strings.HasPrefix(fields[1], "/") {
+		return fields[0]
+	}
+	return text
 }
 
 func parseSubject(text string) (threat.Indicator, error) {

@@ -13,7 +13,7 @@ import (
 
 const blockText = `Blocks for a term. Arguments, or the lines of LIST ("-" is standard input), are addresses
 (192.0.2.7, 2001:db8::7), ranges (192.0.2.0/24) or accounts (account:NAME). In a list, what
-follows # or ; is a comment. Lists of a million lines are fine.
+follows # or ; is a comment, and further columns are passed over. Lists of a million lines are fine.
 
 Nothing is written when a line cannot be read or a range is wider than an IPv4 /16 or an
 IPv6 /32: all such lines are told (the first 20 by name), unless --skip-bad leaves them out.
