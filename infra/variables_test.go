@@ -66,6 +66,23 @@ func TestDeployFilesDeclareWhatFunctionsRead(t *testing.T) {
 	}
 }
 
+// The README's table of settings is what a person reads first.
+func TestREADMEsNameEverySetting(t *testing.T) {
+	for _, file := range []string{"../README.md", "../README.zh-CN.md"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for function := range declared {
+			for _, name := range variablesOf(t, filepath.Join("../functions", function, "config.go")) {
+				if !strings.Contains(string(text), "`"+name+"`") {
+					t.Errorf("%s does not name %s of %s", file, name, function)
+				}
+			}
+		}
+	}
+}
+
 var variableName = regexp.MustCompile(`^[A-Z][A-Z0-9]*(_[A-Z0-9]+)*$`)
 
 // variablesOf finds the variables that a config.go reads: it hands each name, written
