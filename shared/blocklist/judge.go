@@ -16,7 +16,7 @@ import (
 const (
 	MaxReason    = 200 // bytes
 	MaxAccounts  = 20
-	MaxCountries = 20
+	MaxCountries = 250 // as many as there are
 	MaxRules     = 50
 	maxWord      = 256     // bytes of one rule, country or account
 	maxCount     = 1 << 53 // Redis' Lua counts in doubles: above this, sums are no longer exact

@@ -1,6 +1,7 @@
 package blocklist_test
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -62,8 +63,9 @@ func TestCheckNamesTheFieldAndNeverTheAccount(t *testing.T) {
 
 func TestCleanBoundsWhatComesFromLogs(t *testing.T) {
 	var many []string
-	for i := range 100 {
-		many = append(many, strings.Repeat("é", i+1), strings.Repeat("é", i+1))
+	for i := range 300 {
+		name := strconv.Itoa(i) + strings.Repeat("é", i)
+		many = append(many, name, name)
 	}
 	o := blocklist.Offence{
 		Entry: blocklist.Entry{

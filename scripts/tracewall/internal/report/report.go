@@ -125,36 +125,42 @@ func (r *Report) AddRun(run detect.Report) {
 	for i, f := range run.ObservedList {
 		observed[i] = findingOf(f)
 	}
-	r.Observed = merge(r.Observed, observed, func(f Finding) string { return f.Kind + f.Indicator })
+	r.Observed = merge(r.Observed, observed, func(f Finding) (string, int64) { return f.Kind + f.Indicator, f.Count })
 	spared := make([]Spared, len(run.SparedList))
 	for i, f := range run.SparedList {
 		spared[i] = Spared{Indicator: f.Indicator, Kind: f.Kind, Reason: f.Reason, Count: f.Count}
 	}
-	r.Spared = merge(r.Spared, spared, func(s Spared) string { return s.Kind + s.Indicator })
+	r.Spared = merge(r.Spared, spared, func(s Spared) (string, int64) { return s.Kind + s.Indicator, s.Count })
 	rejected := make([]Rejected, len(run.RejectedList))
 	for i, j := range run.RejectedList {
 		rejected[i] = Rejected{Value: j.Value, Reason: j.Reason, Count: j.Count}
 	}
-	r.Rejected = merge(r.Rejected, rejected, func(j Rejected) string { return j.Reason + "\x00" + j.Value })
+	r.Rejected = merge(r.Rejected, rejected, func(j Rejected) (string, int64) { return j.Reason + "\x00" + j.Value, j.Count })
 	if run.Error != "" {
 		r.Error = strings.TrimPrefix(r.Error+"; "+run.Error, "; ")
 	}
 }
 
-// merge puts the new items in place of those with the same key, and appends the others. The
-// same value may come twice, from two rules: the last one stays.
-func merge[T any](list, items []T, key func(T) string) []T {
+// merge puts the new items in place of those with the same key, and appends the
+// others. Of two with one key the larger count stays: two rules may name the same
+// value, and runs read some windows again.
+func merge[T any](list, items []T, keyOf func(T) (key string, count int64)) []T {
 	at := make(map[string]int, len(list)+len(items))
 	for i, item := range list {
-		at[key(item)] = i
+		key, _ := keyOf(item)
+		at[key] = i
 	}
 	for _, item := range items {
-		if i, ok := at[key(item)]; ok {
-			list[i] = item
+		key, count := keyOf(item)
+		i, ok := at[key]
+		if !ok {
+			at[key] = len(list)
+			list = append(list, item)
 			continue
 		}
-		at[key(item)] = len(list)
-		list = append(list, item)
+		if _, old := keyOf(list[i]); count >= old {
+			list[i] = item
+		}
 	}
 	return list
 }
