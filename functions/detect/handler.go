@@ -91,14 +91,12 @@ func (h *handler) run(ctx context.Context, payload []byte, start time.Time) (res
 	}
 	if ev.trigger != triggerDirect {
 		release, err := h.acquire(ctx, req.Rules, start)
-		if errors.Is(err, blocklist.ErrLeaseHeld) {
-			return result{
-				Summary: detect.Summary{Trigger: req.Trigger, AsOf: req.Now, Rules: []detect.RuleSummary{}},
-				Skipped: "another run holds the lease",
-			}, nil
-		}
 		if err != nil {
-			return result{}, err
+			res := result{Summary: detect.Summary{Trigger: req.Trigger, AsOf: req.Now, Rules: []detect.RuleSummary{}}}
+			if errors.Is(err, blocklist.ErrLeaseHeld) {
+				res.Skipped, err = "another run holds the lease", nil
+			}
+			return res, err
 		}
 		defer release()
 	}

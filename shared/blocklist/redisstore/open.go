@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
@@ -62,6 +63,9 @@ func Open(ctx context.Context, address string, opts ...Option) (*Store, error) {
 	for _, opt := range opts {
 		opt(o)
 	}
+	// What the client would print reaches our callers as errors; its lines would stand
+	// among JSON in a function's log, in a form that no alarm reads.
+	logging.Disable()
 	if cluster {
 		return New(redis.NewClusterClient(o.Cluster())), nil
 	}
