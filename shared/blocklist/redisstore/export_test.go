@@ -23,3 +23,6 @@ func Head(e blocklist.Entry) string { return string(appendHead(nil, e)) }
 
 // AddHook lets a test watch or disturb what the store sends.
 func (s *Store) AddHook(h redis.Hook) { s.db.AddHook(h) }
+
+// PastTTL is how long strikes and unblocks are remembered.
+const PastTTL = pastTTL

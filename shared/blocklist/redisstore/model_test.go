@@ -12,6 +12,7 @@ import (
 
 	"github.com/tracewall/tracewall/shared/blocklist"
 	"github.com/tracewall/tracewall/shared/blocklist/blocklisttest"
+	"github.com/tracewall/tracewall/shared/blocklist/redisstore"
 	"github.com/tracewall/tracewall/shared/threat"
 )
 
@@ -33,6 +34,10 @@ func TestScriptsSayWhatApplySays(t *testing.T) {
 		pick := func(label string) []string { return rapid.SliceOfN(rapid.SampledFrom(words), 0, 3).Draw(t, label) }
 		for range rapid.IntRange(1, 12).Draw(t, "steps") {
 			step := time.Duration(rapid.SampledFrom([]int{0, 1, 500, 60_000, 3_600_000, 80 * 3_600_000, 40 * 24 * 3_600_000}).Draw(t, "step ms")) * time.Millisecond
+			// Redis forgets strikes and unblocks at last; Apply is not asked to.
+			if now.Add(step).Sub(noon) >= redisstore.PastTTL {
+				step = 0
+			}
 			now = now.Add(step)
 			m.FastForward(step)
 			if rapid.IntRange(0, 3).Draw(t, "kind") == 0 {
