@@ -120,9 +120,17 @@ func TestADryRunSaysWhatTheRealRunDoesAndDoesNothing(t *testing.T) {
 	list := listOf(t, "", "ip:203.0.113.7", "ip:203.0.113.8")
 	w := &waftest.Wall{Base: "w"}
 	walls := []enforce.Wall{wallOf("w", w)}
+	// It waits for nobody's lease, and takes no message from the run that will do the work.
+	lease, err := list.Acquire(t.Context(), "sync:test-waf:w", time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
 	dry, err := enforce.Pass{List: list, Kind: "test-waf", Now: now, DryRun: true, NoTrace: true}.Run(t.Context(), walls)
-	if err != nil || len(w.Enforced()) != 0 || dry[0].Writes != 0 {
-		t.Fatalf("dry: err = %v, enforced %v", err, w.Enforced())
+	if err != nil || len(w.Enforced()) != 0 || dry[0].Writes != 0 || dry[0].Skipped != "" {
+		t.Fatalf("dry: %+v, err = %v, enforced %v", dry[0], err, w.Enforced())
+	}
+	if err := lease.Release(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 	if _, err := list.Status(t.Context(), "w"); !errors.Is(err, blocklist.ErrNoReport) {
 		t.Errorf("a plan left a status: %v", err)

@@ -39,9 +39,6 @@ func WithTLS(c *tls.Config) Option {
 	}
 }
 
-// WithPoolSize bounds the connections to each server; the default is 8.
-func WithPoolSize(n int) Option { return func(o *redis.UniversalOptions) { o.PoolSize = n } }
-
 // Open makes a Store from an address:
 //
 //	redis://[user[:password]@]host[:port][/database]
