@@ -64,7 +64,7 @@ var layers = []layer{
 		"a plan is the same for every cloud's firewall",
 	},
 	{
-		"shared/enforce", own("threat", "allowlist", "blocklist", "waf"),
+		"shared/enforce", join(own("threat", "allowlist", "blocklist", "waf"), []string{"go4.org/netipx"}),
 		"from the list to any wall, for the functions and the operator alike; clouds and stores are handed in",
 	},
 
@@ -73,11 +73,11 @@ var layers = []layer{
 		"one adapter, its domain and one SDK",
 	},
 	{
-		"shared/waf/awswaf", join(own("threat", "waf"), awsSDK, []string{"golang.org/x/time/rate"}),
+		"shared/waf/awswaf", join(own("threat", "waf"), awsSDK),
 		"one adapter, its domain and one SDK",
 	},
 	{
-		"shared/sls", join(own("threat", "secret"), slsSDK, []string{"golang.org/x/time/rate"}),
+		"shared/sls", join(own("threat", "secret"), slsSDK),
 		"one adapter and one SDK",
 	},
 	{
@@ -94,7 +94,7 @@ var layers = []layer{
 		"runs the tests inside rule files on whatever Log Service it is given",
 	},
 	{
-		"shared/waf/waftest", join(own("threat", "waf"), testLibs),
+		"shared/waf/waftest", join(own("threat", "waf"), testLibs, []string{"go4.org/netipx"}),
 		"a stand-in of the firewall and nothing of the rest",
 	},
 	{

@@ -25,10 +25,26 @@ func (r *run) apply(ctx context.Context, plan Plan, wall *model) error {
 	defer cancelLast()
 
 	stopped := false // no more filling: time or permission is gone
+	adding := false  // an Except before anything is added must not fail
 	for i, step := range plan.Steps {
 		var err error
+		if r.BeforeWrite != nil {
+			if err := r.BeforeWrite(ctx); err != nil {
+				return errors.Join(append(failures, err)...)
+			}
+		}
 		switch step.Kind {
+		case Except:
+			if len(failures) > 0 {
+				continue // it spares: like taking away
+			}
+			err = inTime(ctx, r.Firewall.Put(lastCtx, r.set(step)))
+			if err != nil && !adding {
+				r.atStep = step.Kind
+				return err
+			}
 		case Fill, Create:
+			adding = true
 			if stopped {
 				err = ErrOutOfTime
 			} else {
@@ -38,6 +54,7 @@ func (r *run) apply(ctx context.Context, plan Plan, wall *model) error {
 				unreferable = append(unreferable, step.Set)
 			}
 		case Reference:
+			adding = true
 			step.Sets = slices.DeleteFunc(slices.Clone(step.Sets), func(s string) bool { return slices.Contains(unreferable, s) })
 			err = inTime(ctx, r.Firewall.Reference(lastCtx, step.Sets, nil))
 		default:
@@ -80,11 +97,15 @@ func (r *run) takeAway(ctx context.Context, step Step) error {
 }
 
 func (r *run) set(step Step) Set {
+	counted := step.Content
+	if step.Except {
+		counted = step.Live
+	}
 	return Set{
-		Name: step.Set, Family: step.Family, Prefixes: step.Content, Marked: true,
+		Name: step.Set, Family: step.Family, Except: step.Except, Prefixes: step.Content, Marked: true,
 		Mark: Mark{
-			Epoch: r.want.Epoch, Generation: r.want.Generation, Count: len(step.Content),
-			Sum: SumOf(r.want.Epoch, step.Content), Retired: step.Kind == Retire,
+			Epoch: r.want.Epoch, Generation: r.want.Generation, Count: len(counted),
+			Sum: SumOf(r.want.Epoch, counted), Retired: step.Kind == Retire,
 		},
 	}
 }

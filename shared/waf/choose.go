@@ -6,12 +6,31 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 )
 
 // pick is one prefix that needs a place, with the best rank among the wants that it stands for.
 type pick struct {
-	Want
-	weight int // how many distinct wants it covers: itself and those within it
+	Prefix netip.Prefix
+	weight int   // how many distinct wants it covers: itself and those within it
+	rank   *Want // the caller's own, never changed: a copy of each would take as much memory again
+}
+
+// want returns the pick as what it stands for.
+func (p pick) want() Want {
+	w := *p.rank
+	w.Prefix = p.Prefix
+	return w
+}
+
+// outranked returns the better rank of two, with this end.
+func outranked(a, b *Want, end time.Time) *Want {
+	w := *a
+	if compareWants(b, a) < 0 {
+		w = *b
+	}
+	w.ExpiresAt = end
+	return &w
 }
 
 // choice is what a list of wants comes down to under some limits.
@@ -22,23 +41,22 @@ type choice struct {
 	rejected []Rejection
 }
 
-// choose brings the wants into one spelling, refuses the bad ones, drops duplicates
-// and those within a wider one, and keeps the most urgent that can have a place.
-func choose(wants []Want, l Limits) choice {
+// distinct brings the wants into one spelling, refuses the bad ones, and drops
+// duplicates and those within a wider one.
+func distinct(wants []Want, l Limits) choice {
 	var c choice
 	all := make([]pick, 0, len(wants))
-	for _, w := range wants {
+	for i, w := range wants {
 		p, err := l.admit(w.Prefix)
 		if err != nil {
 			c.rejected = append(c.rejected, Rejection{Value: w.Prefix.String(), Reason: err.Error()})
 			continue
 		}
-		w.Prefix = p
-		all = append(all, pick{Want: w, weight: 1})
+		all = append(all, pick{Prefix: p, rank: &wants[i], weight: 1})
 	}
 	slices.SortStableFunc(c.rejected, func(a, b Rejection) int { return cmp.Compare(a.Value, b.Value) })
 	slices.SortFunc(all, func(a, b pick) int {
-		return cmp.Or(comparePrefix(a.Prefix, b.Prefix), compareRank(a, b), b.ExpiresAt.Compare(a.ExpiresAt))
+		return cmp.Or(comparePrefix(a.Prefix, b.Prefix), compareRank(a, b), b.rank.ExpiresAt.Compare(a.rank.ExpiresAt))
 	})
 
 	// A range sorts right before everything within it, so one look back is enough:
@@ -61,11 +79,38 @@ func choose(wants []Want, l Limits) choice {
 			keeper.weight++
 		}
 		if compareRank(p, *keeper) < 0 {
-			keeper.Severity, keeper.Count, keeper.LastSeen = p.Severity, p.Count, p.LastSeen
+			keeper.rank = outranked(p.rank, keeper.rank, keeper.rank.ExpiresAt)
 		}
 	}
-	c.picks, c.overflow = fit(c.picks, room{slots: l.MaxSets, size: l.SetSize})
 	return c
+}
+
+// within merges neighbours if there is no room without, and keeps the most urgent that
+// can have a place. It changes nothing in the lists of c.
+func (c choice) within(current []Set, l Limits) choice {
+	picks := keepMerged(c.picks, current, l)
+	c.picks, c.overflow = fit(picks, roomFor(current, l))
+	if len(c.overflow) > 0 {
+		c.picks, c.overflow = fit(merge(picks, l), roomFor(current, l))
+	}
+	return c
+}
+
+// roomFor is the room that the sets may have in all.
+func roomFor(current []Set, l Limits) room {
+	r := room{slots: l.MaxSets, size: l.SetSize}
+	if !l.Fixed {
+		return r
+	}
+	r.slots = 0
+	for _, s := range current {
+		if s.Family == IPv4 {
+			r.left4 += l.SetSize
+		} else {
+			r.left6 += l.SetSize
+		}
+	}
+	return r
 }
 
 // admit returns the one spelling of a prefix, or why it can never be enforced.
@@ -142,21 +187,15 @@ func fit(picks []pick, r room) (in, out []pick) {
 }
 
 // compareRank orders the more urgent first: by severity, then count, then recency.
-func compareRank(a, b pick) int {
+func compareRank(a, b pick) int { return compareWants(a.rank, b.rank) }
+
+func compareWants(a, b *Want) int {
 	return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(b.Count, a.Count), b.LastSeen.Compare(a.LastSeen))
 }
 
 // comparePrefix orders by address, IPv4 first, and a range before what is within it.
 func comparePrefix(a, b netip.Prefix) int {
 	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
-}
-
-func prefixesOf(picks []pick) []netip.Prefix {
-	list := make([]netip.Prefix, len(picks))
-	for i, p := range picks {
-		list[i] = p.Prefix
-	}
-	return list
 }
 
 func weightOf(picks []pick) (n int) {

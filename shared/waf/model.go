@@ -18,6 +18,7 @@ type model struct {
 type modelSet struct {
 	count      int
 	referenced bool
+	except     bool
 	content    []netip.Prefix
 }
 
@@ -30,7 +31,7 @@ func newModel(state State, plan Plan) *model {
 			count = s.Mark.Count
 		}
 		read = read || s.Prefixes != nil
-		m.state[s.Name] = &modelSet{count: count, referenced: s.Referenced, content: s.Prefixes}
+		m.state[s.Name] = &modelSet{count: count, referenced: s.Referenced, except: s.Except, content: s.Prefixes}
 	}
 	if !read {
 		m.whole = weightOf(plan.picks)
@@ -40,10 +41,10 @@ func newModel(state State, plan Plan) *model {
 
 func (m *model) apply(step Step) {
 	switch step.Kind {
-	case Fill, Trim, Create, Retire:
+	case Fill, Trim, Create, Retire, Except:
 		s := m.state[step.Set]
 		if s == nil {
-			s = &modelSet{}
+			s = &modelSet{except: step.Except}
 			m.state[step.Set] = s
 		}
 		s.content, s.count = step.Content, len(step.Content)
@@ -58,16 +59,23 @@ func (m *model) apply(step Step) {
 	}
 }
 
-func (m *model) enforced() (n int) {
+// enforced returns how many wants are in force and which picks are not.
+func (m *model) enforced() (n int, pending []netip.Prefix) {
 	if m.whole >= 0 {
-		return m.whole
+		return m.whole, nil
 	}
 	var held []netip.Prefix
-	for _, s := range m.state {
-		if s.referenced {
+	spared := &exceptions{}
+	for name, s := range m.state {
+		switch {
+		case !s.referenced:
+		case s.except:
+			spared.take(Set{Name: name, Prefixes: s.content, Referenced: true})
+		default:
 			held = append(held, s.content...)
 		}
 	}
+	spared.normalize(nil)
 	slices.SortFunc(held, comparePrefix)
 	held = slices.Compact(held)
 	i := 0
@@ -75,18 +83,20 @@ func (m *model) enforced() (n int) {
 		for i < len(held) && comparePrefix(held[i], p.Prefix) < 0 {
 			i++
 		}
-		if i < len(held) && held[i] == p.Prefix {
+		if i < len(held) && held[i] == p.Prefix && !spared.touches(p.Prefix) {
 			n += p.weight
+		} else {
+			pending = append(pending, p.Prefix)
 		}
 	}
-	return n
+	return n, pending
 }
 
 func (m *model) sets() []SetReport {
 	list := make([]SetReport, 0, len(m.state))
 	for _, name := range slices.Sorted(maps.Keys(m.state)) {
 		s := m.state[name]
-		list = append(list, SetReport{Name: name, Count: s.count, Referenced: s.referenced})
+		list = append(list, SetReport{Name: name, Count: s.count, Referenced: s.referenced, Except: s.except})
 	}
 	return list
 }

@@ -16,6 +16,10 @@ type Limits struct {
 	Taken    []string // set names that belong to somebody else
 	Repair   bool     // the rule or the wall is not as configured: plan a Reference even if no set is new
 
+	CanExcept bool // the rule can spare what an exceptions set holds
+	Fixed     bool // no set can be made, referred to or deleted: use those that there are
+	Unmarked  bool // sets carry no Mark
+
 	keep bool // delete nothing: MaxSets is a passing limit, and what is there would soon be made again
 }
 
@@ -50,7 +54,7 @@ func (l Limits) withDefaults() Limits {
 }
 
 // Plan is what must change, in the order in which it is safe to change it: fill
-// and create sets, refer to them, only then take away. It is a value and can be
+// and create sets, refer to them, only then take away or spare. It is a value and can be
 // shown before anything happens.
 type Plan struct {
 	Steps    []Step
@@ -62,10 +66,14 @@ type Plan struct {
 	// an overflowing range have no place of their own.
 	OverflowWants int
 
-	picks []pick // what the sets will hold together, in order of address
+	picks    []pick         // what the sets will block together, in order of address
+	released []netip.Prefix // what is blocked now and will not be
+	added    int            // picks that are not in force yet
+	holds    int            // prefixes in force now
 }
 
-// StepKind says what a Step does. Steps of a Plan come in this order.
+// StepKind says what a Step does. Steps of a Plan come in this order; only an Except that
+// must let go of something before it is wanted again comes first.
 type StepKind uint8
 
 // The kinds of steps.
@@ -73,13 +81,14 @@ const (
 	Fill        StepKind = iota + 1 // give an existing set addresses that it lacks (and drop those it no longer needs)
 	Create                          // make a set with its addresses
 	Reference                       // make the rule refer to sets
+	Except                          // write an exceptions set: spare what has to go, let go of what is wanted again or gone
 	Trim                            // only take addresses out of a set
 	Retire                          // empty a set that is not needed any more and mark it so
 	Unreference                     // make the rule refer to retired sets no longer
 	Delete                          // remove a set to which no rule has referred since before this run
 )
 
-var stepWords = [...]string{Fill: "fill", Create: "create", Reference: "reference", Trim: "trim", Retire: "retire", Unreference: "unreference", Delete: "delete"}
+var stepWords = [...]string{Fill: "fill", Create: "create", Reference: "reference", Except: "except", Trim: "trim", Retire: "retire", Unreference: "unreference", Delete: "delete"}
 
 // String returns the kind's word.
 func (k StepKind) String() string { return stepWords[k] }
@@ -89,9 +98,11 @@ type Step struct {
 	Kind           StepKind
 	Set            string
 	Family         Family
-	Content        []netip.Prefix // Fill, Create, Trim: the whole new content, sorted
+	Content        []netip.Prefix // Fill, Create, Except, Trim: the whole new content, sorted
 	Added, Removed int
-	Sets           []string // Reference, Unreference; for Reference it may be empty: the rule or the wall only needs repair
+	Except         bool           // the set is an exceptions set
+	Live           []netip.Prefix // of an exceptions set: what its Mark counts
+	Sets           []string       // Reference, Unreference; for Reference it may be empty: the rule or the wall only needs repair
 }
 
 // String says the step in words, without the addresses.
@@ -99,7 +110,7 @@ func (s Step) String() string {
 	switch s.Kind {
 	case Create:
 		return fmt.Sprintf("create %s with %d", s.Set, len(s.Content))
-	case Fill, Trim:
+	case Fill, Trim, Except:
 		return fmt.Sprintf("%s %s +%d -%d = %d", s.Kind, s.Set, s.Added, s.Removed, len(s.Content))
 	case Retire:
 		return fmt.Sprintf("retire %s -%d", s.Set, s.Removed)
@@ -127,9 +138,10 @@ func (p Plan) Words() []string {
 // MakePlan returns what turns the current sets into the desired list. current has
 // the sets' Prefixes filled in. It is pure and deterministic: neither the order of
 // current nor of desired matters. Addresses within a wider wanted range need no
-// place of their own; adjacent ranges are not merged into wider ones, since an
-// address would then have to move between sets whenever a neighbour comes or goes.
+// place of their own. Neighbours are merged into the exact range only when that
+// makes room that is needed: an address has to move between sets whenever a neighbour of its
+// range comes or goes.
 func MakePlan(current []Set, desired []Want, limits Limits) Plan {
 	limits = limits.withDefaults()
-	return place(current, choose(desired, limits), limits)
+	return place(current, distinct(desired, limits).within(current, limits), limits)
 }

@@ -26,6 +26,9 @@ func (r *run) guard(state State) error {
 
 // marksProve tells whether the sets' marks alone show that the sets in force hold exactly the list.
 func (r *run) marksProve(state State, count int, sum Sum) bool {
+	if state.Unmarked {
+		return false
+	}
 	var total Sum
 	var empty [IPv6 + 1]int
 	n := 0
@@ -33,8 +36,16 @@ func (r *run) marksProve(state State, count int, sum Sum) bool {
 		switch {
 		case s.Marked && s.Mark.Retired && s.Mark.Epoch == r.want.Epoch:
 			continue // holds nothing
+		case s.Except && !s.Referenced:
+			continue // spares nobody
 		case !s.Marked || s.Suspect || !s.Referenced || s.Mark.Epoch != r.want.Epoch || s.Mark.Generation > r.want.Generation:
 			return false
+		}
+		if s.Except {
+			// What it spares and the sets hold. What it spares beyond that, they do not hold.
+			n -= s.Mark.Count
+			total = total.Sub(s.Mark.Sum)
+			continue
 		}
 		if s.Mark.Count == 0 {
 			empty[s.Family]++
@@ -50,7 +61,7 @@ func (r *run) marksProve(state State, count int, sum Sum) bool {
 func tidy(state State, c choice, limits Limits) Plan {
 	plan := Plan{Desired: c.desired, Rejected: c.rejected, picks: c.picks, OverflowWants: weightOf(c.overflow)}
 	for _, p := range c.overflow {
-		plan.Overflow = append(plan.Overflow, p.Want)
+		plan.Overflow = append(plan.Overflow, p.want())
 	}
 	var drop []string
 	var deletes []Step
@@ -80,14 +91,35 @@ func (r *run) read(ctx context.Context, state State) error {
 		if s.Mark.Retired {
 			continue
 		}
-		list, err := r.Firewall.Contents(ctx, s.Name)
-		if err != nil {
-			return err
+		if !state.Unmarked {
+			list, err := r.Firewall.Contents(ctx, s.Name)
+			if err != nil {
+				return err
+			}
+			s.Prefixes = append([]netip.Prefix{}, list...)
 		}
-		slices.SortFunc(list, comparePrefix)
-		s.Prefixes = append([]netip.Prefix{}, slices.Compact(list)...)
-		if s.Mark.Epoch != r.want.Epoch || s.Mark.Generation > r.want.Generation ||
-			s.Mark.Count != len(s.Prefixes) || s.Mark.Sum != SumOf(r.want.Epoch, s.Prefixes) {
+		slices.SortFunc(s.Prefixes, comparePrefix)
+		s.Prefixes = slices.Compact(s.Prefixes)
+	}
+	if state.Unmarked {
+		return nil
+	}
+	for i := range state.Sets {
+		s := &state.Sets[i]
+		if s.Mark.Retired {
+			continue
+		}
+		counted := s.Prefixes
+		if s.Except {
+			counted = liveIn(state.Sets, s.Family, s.Prefixes)
+		}
+		if !s.Marked || s.Mark.Count != len(counted) || s.Mark.Sum != SumOf(s.Mark.Epoch, counted) {
+			if !s.Except { // a run that was stopped leaves an exceptions set like that
+				r.drifted(fmt.Sprintf("set %s does not hold what its description says: somebody else has changed it", s.Name))
+			}
+			s.Marked = false
+		}
+		if s.Mark.Epoch != r.want.Epoch || s.Mark.Generation > r.want.Generation {
 			s.Marked = false
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"regexp"
@@ -31,12 +32,22 @@ type Reconciler struct {
 	// state of this one: the operator's answer to ErrEpoch and ErrStale after
 	// Redis was founded anew or restored.
 	AdoptEpoch bool
+	// Guard bounds what the run may change by itself; beyond it, it is ErrHeld.
+	Guard Guard
+	// ReportDrift leaves a wall that somebody else has changed as it is: ErrDrift.
+	ReportDrift bool
+	// Prove asks a Prover at the end; without it only a run that wrote the rule asks.
+	Prove bool
+	// BeforeWrite, if set, is asked before each write; its error stops the run there.
+	BeforeWrite func(ctx context.Context) error
 
 	// Reserve is how long before the context's deadline a run stops; twice as long
 	// before it, filling stops and what is filled gets referred to. Default 3 s, at most a tenth of the time given.
 	Reserve time.Duration
 	// Pause waits before the attempt-th new look after a conflict. Default: some tens of milliseconds, random.
 	Pause func(ctx context.Context, attempt int) error
+
+	ahead *ahead
 }
 
 const (
@@ -52,11 +63,17 @@ var epochPattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 // whatever was blocked and is still wanted is still blocked, and the next run goes on.
 func (r *Reconciler) Reconcile(ctx context.Context, want Desired) (Report, error) {
 	run := &run{Reconciler: r, want: want, limits: r.Limits.withDefaults(), banned: map[string]string{}}
+	if r.Limits.MaxSets == 0 {
+		run.limits.MaxSets = math.MaxInt // the firewall's own room is the bound
+	}
 	run.report = Report{Name: r.Name, DryRun: r.DryRun, Plan: []string{}, Sets: []SetReport{}}
 	run.deadlines(ctx)
 	var calls, writes int
 	meter, metered := r.Firewall.(Metered)
-	if metered {
+	switch {
+	case r.ahead != nil:
+		calls, writes = r.ahead.calls, r.ahead.writes
+	case metered:
 		calls, writes = meter.Calls()
 	}
 	err := run.do(ctx)
@@ -78,6 +95,7 @@ type run struct {
 	limits Limits
 	banned map[string]string // addresses that the firewall refused, and why
 	report Report
+	chosen *choice  // what the list comes down to, without those; nil: to be worked out
 	quota  error    // a limit that this run has met; it then plans within it
 	atStep StepKind // the kind of step that met it
 
@@ -141,6 +159,7 @@ func (r *run) again(err error) bool {
 			return false
 		}
 		r.banned[p] = entry.Err.Error()
+		r.chosen = nil
 		return true
 	case errors.Is(err, ErrQuota), errors.Is(err, ErrTheirRules):
 		// No new set can be had, or none can be referred to. Plan once more
@@ -173,46 +192,87 @@ func (r *run) pause(ctx context.Context, attempt int) error {
 func (r *run) once(ctx context.Context) error {
 	readCtx, cancel := until(ctx, r.fillBy)
 	defer cancel()
-	state, err := r.Firewall.Look(readCtx)
+	state, err := r.look(readCtx)
 	if err != nil {
 		return inTime(ctx, err)
 	}
+	r.report.Wall, r.report.Notes = state.Wall, state.Notes
+	r.drifted(state.Drift...)
 	if err := r.guard(state); err != nil {
 		return err
 	}
+	plan, err := r.plan(readCtx, state)
+	if err != nil {
+		return inTime(ctx, err)
+	}
+	wall := newModel(state, plan)
+	r.describe(plan)
+	defer func() {
+		r.report.Sets = wall.sets()
+		r.report.Enforced, r.report.Pending = wall.enforced()
+	}()
+	if err := r.judge(readCtx, plan); err != nil {
+		if r.DryRun && (errors.Is(err, ErrHeld) || errors.Is(err, ErrDrift)) {
+			return nil // the report says what would stop the real run
+		}
+		return inTime(ctx, err)
+	}
+	wrote := false
+	if !r.DryRun {
+		if err := r.apply(ctx, plan, wall); err != nil {
+			return err
+		}
+		wrote = slices.ContainsFunc(plan.Steps, func(s Step) bool { return s.Kind == Reference || s.Kind == Unreference })
+	}
+	if r.Prove || wrote {
+		r.prove(ctx)
+	}
+	return nil
+}
+
+// plan works out what turns what stands into the list. If the sets' marks show that
+// they hold the list already, nothing is read.
+func (r *run) plan(ctx context.Context, state State) (Plan, error) {
 	limits := r.limits
 	limits.Taken = state.Taken
 	if state.Base != "" {
 		limits.Base = state.Base // a set with another name would not be found again
 	}
-	limits.Repair = !state.Exists || !state.RuleOK
+	// A rule that cannot be written now must not keep in force what has ended.
+	limits.Repair = (!state.Exists || !state.RuleOK) && (r.quota == nil || r.atStep != Reference)
+	limits.CanExcept, limits.Fixed, limits.Unmarked = state.CanExcept, state.Fixed, state.Unmarked
 	limits.keep = r.quota != nil
 	limits.MaxSets = min(limits.MaxSets, max(0, state.RoomSets), r.setsToBeHad(state))
-	chosen := choose(r.wants(), limits)
-	for value, reason := range r.banned {
-		chosen.rejected = append(chosen.rejected, Rejection{Value: value, Reason: reason})
-	}
-	sum := SumOf(r.want.Epoch, prefixesOf(chosen.picks))
-
-	var plan Plan
-	if !r.Verify && r.marksProve(state, len(chosen.picks), sum) {
-		plan = tidy(state, chosen, limits)
-	} else {
-		if err := r.read(readCtx, state); err != nil {
-			return inTime(ctx, err)
+	if !r.Verify && !state.Unmarked {
+		chosen := r.choose(nil, limits)
+		if r.marksProve(state, len(chosen.picks), sumOfPicks(r.want.Epoch, chosen.picks)) {
+			return tidy(state, chosen, limits), nil
 		}
-		plan = place(state.Sets, chosen, limits)
 	}
-	wall := newModel(state, plan)
-	r.describe(state, plan)
-	defer func() {
-		r.report.Sets = wall.sets()
-		r.report.Enforced = wall.enforced()
-	}()
-	if r.DryRun {
-		return nil
+	if err := r.read(ctx, state); err != nil {
+		return Plan{}, err
 	}
-	return r.apply(ctx, plan, wall)
+	return place(state.Sets, r.choose(state.Sets, limits), limits), nil
+}
+
+// drifted adds to what somebody else has changed, each only once: a run may look several times.
+func (r *run) drifted(lines ...string) {
+	for _, line := range lines {
+		if !slices.Contains(r.report.Drift, line) {
+			r.report.Drift = append(r.report.Drift, line)
+		}
+	}
+}
+
+func (r *run) choose(current []Set, limits Limits) choice {
+	if r.chosen == nil {
+		all := distinct(r.wants(), limits)
+		for _, value := range slices.Sorted(maps.Keys(r.banned)) {
+			all.rejected = append(all.rejected, Rejection{Value: value, Reason: r.banned[value]})
+		}
+		r.chosen = &all
+	}
+	return r.chosen.within(current, limits)
 }
 
 func (r *run) wants() []Want {
@@ -230,8 +290,7 @@ func (r *run) wants() []Want {
 }
 
 // describe writes the plan into the report. A plan made anew after a conflict follows the first one.
-func (r *run) describe(state State, plan Plan) {
-	r.report.Wall, r.report.Notes = state.Wall, state.Notes
+func (r *run) describe(plan Plan) {
 	r.report.Desired = plan.Desired
 	r.report.Overflow = plan.OverflowWants
 	r.report.Overflowed = nil

@@ -20,7 +20,7 @@ import (
 func noPause(context.Context, int) error { return nil }
 
 func on(f waf.Firewall, size int) *waf.Reconciler {
-	return &waf.Reconciler{Firewall: f, Name: "t", Limits: waf.Limits{SetSize: size}, Pause: noPause}
+	return &waf.Reconciler{Firewall: f, Name: "t", Limits: waf.Limits{SetSize: size}, Guard: waf.Guard{Ended: waftest.AllEnded}, Pause: noPause}
 }
 
 func desire(generation uint64, wants []waf.Want) waf.Desired {
@@ -37,7 +37,7 @@ func mustReconcile(t *testing.T, r *waf.Reconciler, d waf.Desired) waf.Report {
 }
 
 func host(n int) netip.Prefix {
-	return netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 51, byte(n >> 8), byte(n)}), 32)
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 51, byte(n >> 7), byte(n << 1)}), 32)
 }
 
 func hosts(first, n int) (list []waf.Want) {
@@ -116,6 +116,96 @@ func TestQuotaTurnsIntoOverflow(t *testing.T) {
 	if report.Overflow != 3 || report.Enforced != 6 || len(w.Enforced()) != 6 || slices.Contains(w.Enforced(), host(0)) {
 		t.Errorf("overflow %d, enforced %d, wall %v", report.Overflow, report.Enforced, w.Enforced())
 	}
+}
+
+// TestARuleThatCannotBeWrittenHoldsNobody: whose term ended goes, whatever is wrong with the rule.
+func TestARuleThatCannotBeWrittenHoldsNobody(t *testing.T) {
+	w := &waftest.Wall{Base: "b"}
+	mustReconcile(t, on(w.Open(), 3), desire(1, hosts(0, 6)))
+	w.OnWrite = func(op, set string) (bool, error) {
+		if op == "reference" {
+			return false, waf.ErrTheirRules
+		}
+		return true, nil
+	}
+	report, err := on(notAsConfigured{w.Open()}, 3).Reconcile(t.Context(), desire(2, hosts(2, 4)))
+	if !errors.Is(err, waf.ErrTheirRules) || len(w.Enforced()) != 4 || report.Enforced != 4 {
+		t.Errorf("error %v, %d enforced, report says %d; want the two that ended gone", err, len(w.Enforced()), report.Enforced)
+	}
+}
+
+func TestALookAheadIsTheFirstLook(t *testing.T) {
+	w := &waftest.Wall{Base: "b"}
+	f := w.Open()
+	r := on(f, 3)
+	through := r.LookAhead(t.Context())
+	report := mustReconcile(t, r, desire(1, hosts(0, 3)))
+	through()
+	if calls, _ := f.Calls(); report.Enforced != 3 || report.Calls != calls || report.Calls != 3 {
+		t.Errorf("%d enforced, %d calls, of %d in all; want one look, a put and a reference", report.Enforced, report.Calls, calls)
+	}
+	// Only the first one.
+	if report = mustReconcile(t, r, desire(1, hosts(0, 3))); report.Calls != 1 {
+		t.Errorf("the next run: %d calls, want a look of its own", report.Calls)
+	}
+	// What was seen ahead and has changed since is a conflict, and looked at again.
+	seen := make(chan struct{}, 2)
+	r.Firewall = noticed{f, seen}
+	through = r.LookAhead(t.Context())
+	defer through()
+	<-seen
+	mustReconcile(t, on(w.Open(), 3), desire(2, hosts(2, 2)))
+	mustReconcile(t, r, desire(2, hosts(2, 3)))
+	if len(w.Enforced()) != 3 {
+		t.Errorf("%d enforced, want 3", len(w.Enforced()))
+	}
+}
+
+func TestALookAheadEndsWithItsCaller(t *testing.T) {
+	r := on(blind{(&waftest.Wall{Base: "b"}).Open()}, 3)
+	r.LookAhead(t.Context())() // returns: nobody waits for the answer any more
+	through := r.LookAhead(t.Context())
+	defer through()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := r.Reconcile(ctx, desire(1, hosts(0, 3))); !errors.Is(err, waf.ErrOutOfTime) {
+		t.Errorf("error = %v, want ErrOutOfTime", err)
+	}
+}
+
+func TestTheFirewallsRoomIsTheBound(t *testing.T) {
+	w := &waftest.Wall{Base: "b", Room: 70}
+	if r := mustReconcile(t, on(w.Open(), 1), desire(1, hosts(0, 80))); r.Enforced != 70 || r.Overflow != 10 {
+		t.Errorf("%d enforced, %d without room, want 70 and 10", r.Enforced, r.Overflow)
+	}
+}
+
+// noticed is a firewall that tells when it has looked.
+type noticed struct {
+	*waftest.Firewall
+	seen chan<- struct{}
+}
+
+func (f noticed) Look(ctx context.Context) (waf.State, error) {
+	defer func() { f.seen <- struct{}{} }()
+	return f.Firewall.Look(ctx)
+}
+
+// blind is a firewall that does not answer.
+type blind struct{ *waftest.Firewall }
+
+func (f blind) Look(ctx context.Context) (waf.State, error) {
+	<-ctx.Done()
+	return waf.State{}, ctx.Err()
+}
+
+// notAsConfigured is a firewall whose rule somebody has changed.
+type notAsConfigured struct{ *waftest.Firewall }
+
+func (f notAsConfigured) Look(ctx context.Context) (waf.State, error) {
+	state, err := f.Firewall.Look(ctx)
+	state.RuleOK = false
+	return state, err
 }
 
 func TestQuotaOfAFreshAccountKeepsWhatCouldBeMade(t *testing.T) {

@@ -27,6 +27,14 @@ type Report struct {
 	Sets      []SetReport `json:"sets"`
 	Notes     []string    `json:"notes,omitempty"`
 	Error     string      `json:"error,omitempty"`
+
+	Held     *Held     `json:"held,omitempty"`     // with ErrHeld
+	Drift    []string  `json:"drift,omitempty"`    // what somebody else has changed, in words
+	Findings []Finding `json:"findings,omitempty"` // of the preflight
+	Proof    *Proof    `json:"proof,omitempty"`    // nil: not asked in this run
+	// Pending are the addresses and ranges that are wanted and have room but are not
+	// in the sets in force, as far as this run knows.
+	Pending []netip.Prefix `json:"-"`
 }
 
 // SetReport is one set at the end of the run.
@@ -34,6 +42,7 @@ type SetReport struct {
 	Name       string `json:"name"`
 	Count      int    `json:"count"`
 	Referenced bool   `json:"referenced"`
+	Except     bool   `json:"except,omitempty"` // what it holds is spared
 }
 
 // Rejection is a wanted address that was refused, and why.

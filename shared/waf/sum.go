@@ -28,6 +28,15 @@ func (s Sum) Add(t Sum) Sum {
 	return s
 }
 
+// Sub returns the Sum of what is left of a list when those of the other list are taken out of it.
+func (s Sum) Sub(t Sum) Sum {
+	var borrow uint64
+	for i := range s {
+		s[i], borrow = bits.Sub64(s[i], t[i], borrow)
+	}
+	return s
+}
+
 // String returns 64 hexadecimal digits.
 func (s Sum) String() string {
 	var b [32]byte
@@ -52,18 +61,27 @@ func ParseSum(text string) (Sum, error) {
 
 // SumOf returns the Sum of a list without duplicates under an epoch.
 func SumOf(epoch string, prefixes []netip.Prefix) Sum {
+	return sumOf(epoch, len(prefixes), func(i int) netip.Prefix { return prefixes[i] })
+}
+
+func sumOfPicks(epoch string, picks []pick) Sum {
+	return sumOf(epoch, len(picks), func(i int) netip.Prefix { return picks[i].Prefix })
+}
+
+func sumOf(epoch string, n int, at func(i int) netip.Prefix) Sum {
 	var msg [32 + 16 + 2]byte // one SHA-256 block: cheap enough for a million
 	key := sha256.Sum256([]byte("tracewall set sum v1 " + epoch))
 	copy(msg[:], key[:])
 	var total Sum
-	for _, p := range prefixes {
+	for i := range n {
+		p := at(i)
 		addr := p.Addr().As16()
 		copy(msg[32:], addr[:])
 		msg[48], msg[49] = byte(FamilyOf(p)), byte(p.Bits())
 		h := sha256.Sum256(msg[:])
 		var s Sum
-		for i := range s {
-			s[i] = binary.BigEndian.Uint64(h[8*i:])
+		for j := range s {
+			s[j] = binary.BigEndian.Uint64(h[8*j:])
 		}
 		total = total.Add(s)
 	}

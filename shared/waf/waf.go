@@ -53,6 +53,15 @@ var (
 	ErrEpoch = errors.New("wall was made from another list (epoch differs)")
 	// ErrStale: the wall was made from a newer state of the list. Nothing was changed.
 	ErrStale = errors.New("list is older than the one the wall was made from")
+	// ErrHeld: the run would release or add more than it may by itself. Nothing was
+	// changed; an operator looks and approves.
+	ErrHeld = errors.New("held: more would change than a run may change by itself")
+	// ErrDrift: somebody else changed what is ours and the target says to report it only. Nothing was changed.
+	ErrDrift = errors.New("changed by somebody else, and drift is only reported")
+	// ErrPreflight: a look ahead found that the run cannot go well. Nothing was changed.
+	ErrPreflight = errors.New("preflight")
+	// ErrManaged: another authority manages the firewall and would undo our change. Nothing was changed.
+	ErrManaged = errors.New("managed by somebody else")
 )
 
 // EntryError says that the firewall refuses one address. The run goes on without it.
@@ -111,7 +120,9 @@ func (f Family) String() string {
 
 // Mark is what a set says about itself, so that a run with no memory can tell
 // whose it is, what it was made from, and, by Count and Sum, what it holds,
-// without reading its addresses.
+// without reading its addresses. The Count and Sum of an exceptions set leave out
+// what no other set holds any more, so that the sets' marks minus the
+// exceptions' are what is in force.
 type Mark struct {
 	Epoch      string
 	Generation uint64
@@ -124,6 +135,7 @@ type Mark struct {
 type Set struct {
 	Name       string
 	Family     Family
+	Except     bool // what it holds is spared: the rule blocks what the other sets hold AND NOT what these hold
 	Mark       Mark
 	Marked     bool // false: it is ours by its tag but says nothing about its content
 	Suspect    bool // it changed in a way that its Mark does not show: read it
@@ -133,3 +145,10 @@ type Set struct {
 
 // SetName returns the name of the n-th set of a family: "tracewall-edge-v4-001" for base "tracewall-edge".
 func SetName(base string, f Family, n int) string { return fmt.Sprintf("%s-%s-%03d", base, f, n) }
+
+// ExceptName returns the name of the n-th exceptions set of a family:
+// "tracewall-edge-v4-except-001" for base "tracewall-edge". One is in use; the number
+// only steps around a name that is taken.
+func ExceptName(base string, f Family, n int) string {
+	return fmt.Sprintf("%s-%s-except-%03d", base, f, n)
+}

@@ -1,12 +1,15 @@
 package waftest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
 	"sync"
+
+	"go4.org/netipx"
 
 	"github.com/tracewall/tracewall/shared/waf"
 )
@@ -18,6 +21,8 @@ type Wall struct {
 	Room, MaxSize int
 	// Base is the beginning of the sets' names; default "tracewall".
 	Base string
+	// NoExcept: the rule cannot spare what an exceptions set holds.
+	NoExcept bool
 	// OnWrite, if set, is asked before each write. apply false keeps the write from
 	// happening; err is what the caller is told. (true, err) is a lost answer.
 	OnWrite func(op, set string) (apply bool, err error)
@@ -40,20 +45,50 @@ type wallSet struct {
 // Open returns a view of the wall that has seen nothing yet.
 func (w *Wall) Open() *Firewall { return &Firewall{wall: w} }
 
-// Enforced returns what the wall blocks, in order.
+// Enforced returns what the wall blocks, in order: what the block sets that the rule
+// refers to hold, without what the exceptions sets that it refers to hold.
 func (w *Wall) Enforced() []netip.Prefix {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var list []netip.Prefix
+	var blocked, spared []netip.Prefix
 	for name := range w.rule {
-		list = append(list, w.sets[name].set.Prefixes...)
-	}
-	slices.SortFunc(list, func(a, b netip.Prefix) int {
-		if c := a.Addr().Compare(b.Addr()); c != 0 {
-			return c
+		if s := w.sets[name].set; s.Except {
+			spared = append(spared, s.Prefixes...)
+		} else {
+			blocked = append(blocked, s.Prefixes...)
 		}
-		return a.Bits() - b.Bits()
-	})
+	}
+	return less(blocked, spared)
+}
+
+// less returns, in order and each once, the prefixes that none of spared overlaps
+// as they are, and of the others what is left of them.
+func less(blocked, spared []netip.Prefix) []netip.Prefix {
+	order := func(a, b netip.Prefix) int {
+		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+	}
+	var b netipx.IPSetBuilder
+	for _, p := range spared {
+		b.AddPrefix(p)
+	}
+	set, err := b.IPSet()
+	if err != nil {
+		return nil // an invalid prefix: no Put lets one in
+	}
+	var list []netip.Prefix
+	for _, p := range blocked {
+		if !set.OverlapsPrefix(p) {
+			list = append(list, p)
+			continue
+		}
+		var left netipx.IPSetBuilder
+		left.AddPrefix(p)
+		left.RemoveSet(set)
+		if rest, err := left.IPSet(); err == nil {
+			list = append(list, rest.Prefixes()...)
+		}
+	}
+	slices.SortFunc(list, order)
 	return slices.Compact(list)
 }
 
@@ -93,7 +128,7 @@ func (f *Firewall) Look(ctx context.Context) (waf.State, error) {
 	if room == 0 {
 		room = waf.DefaultMaxSets
 	}
-	state := waf.State{Wall: "wall in memory", Base: w.Base, Exists: w.exists, RuleOK: w.exists, RoomSets: room}
+	state := waf.State{Wall: "wall in memory", Base: w.Base, Exists: w.exists, RuleOK: w.exists, RoomSets: room, CanExcept: !w.NoExcept}
 	f.seen, f.rule = map[string]int{}, w.ruleAt
 	for _, name := range slices.Sorted(maps.Keys(w.sets)) {
 		s := w.sets[name]
