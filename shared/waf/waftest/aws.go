@@ -4,21 +4,24 @@
 // TestFirewall, the tests that every waf.Firewall must pass.
 //
 // AWS is as strict as the service is documented to be, where a sloppier stand-in
-// would let bugs pass: UpdateWebACL and UpdateIPSet replace everything, a set in use
+// would let bugs pass: UpdateWebACL, UpdateRuleGroup and UpdateIPSet replace everything, a set or a group in use
 // cannot be deleted, a stale lock token is refused, an address with host bits fails the whole call.
+//
+// The same server answers for the two neighbours that a sync needs: STS (AssumeRole, for
+// other accounts) and CloudFront (which distributions a web ACL protects). What a
+// test looks at and seeds is a View of one account; AWS itself is the View of the default one.
 package waftest
 
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -28,14 +31,27 @@ import (
 type AWSOptions struct {
 	// Latency is added to every call.
 	Latency time.Duration
-	// RateLimits throttles as AWS does: per Region and action 1 write and 5 reads a second.
+	// RateLimits throttles as AWS does, per account, Region and action: 1 call a second
+	// of each that changes something and of CheckCapacity, 5 of each Get and List, 1 in two seconds of
+	// Associate and Disassociate. A bucket holds one call: nothing is saved up. STS and CloudFront have no rates here.
 	RateLimits bool
+	// OthersUse lets a second client of each account (the console, Terraform) call these
+	// actions this often, from the first call of the action on. Its calls take from the same rates.
+	OthersUse map[string]time.Duration
 	// AlwaysMarker returns a NextMarker from every List call, also after the last item.
 	AlwaysMarker bool
-	// NotReady makes every new IP set unavailable to the first n calls that refer to it.
+	// NotReady makes every new IP set and rule group unavailable to the first n calls that refer to it.
 	NotReady int
 	// MaxSets is the account's quota of IP sets per Region and scope; default 100.
 	MaxSets int
+	// MaxGroups is the account's quota of rule groups per Region and scope; default 100.
+	MaxGroups int
+	// Roles are the roles that STS hands out keys for: ARN to external id. What is then
+	// done with the keys happens in the account that the ARN names.
+	Roles map[string]string
+	// Judge is asked first about every request to WAFv2; what it says is wrong is answered with
+	// ValidationException. Model.Requests is one.
+	Judge func(op string, body []byte) (wrong []string)
 	// Refuse lists addresses that the service will not take, for reasons of its own.
 	Refuse []netip.Prefix
 	// Page is the most items that a List call returns; default 100.
@@ -46,8 +62,10 @@ type AWSOptions struct {
 
 // Call is one request as the stand-in saw it.
 type Call struct {
-	Index    int // from 0
+	Index    int    // from 0
+	Service  string // "wafv2", "sts" or "cloudfront"
 	Op       string
+	Account  string // that the caller's key belongs to
 	Region   string
 	Scope    string
 	Name     string // of the object
@@ -59,7 +77,7 @@ type Call struct {
 
 // Write tells whether the operation is one that changes something.
 func (c Call) Write() bool {
-	return !strings.HasPrefix(c.Op, "Get") && !strings.HasPrefix(c.Op, "List") && c.Op != "CheckCapacity"
+	return !strings.HasPrefix(c.Op, "Get") && !strings.HasPrefix(c.Op, "List") && c.Op != "CheckCapacity" && c.Op != "AssumeRole"
 }
 
 // Fault is what goes wrong with one call.
@@ -71,32 +89,51 @@ type Fault struct {
 
 // AWS is WAFv2 in one process. All methods are safe for concurrent use.
 type AWS struct {
-	opts AWSOptions
+	*View // of the default account
+	opts  AWSOptions
 
-	mu      sync.Mutex
-	spaces  map[space]*content
-	tags    map[string]map[string]string // by ARN
-	serial  uint64
-	calls   []Call
-	last    map[string]time.Time // RateLimits
-	before  func(Call) *Fault
-	after   func(Call)
-	shuffle *rand.Rand
+	mu       sync.Mutex
+	spaces   map[space]*content
+	tags     map[string]map[string]string       // by ARN
+	sites    map[string]map[string]distribution // by account: CloudFront's distributions
+	homes    map[string]string                  // by ARN of a resource: the web ACL that protects it
+	sessions map[string]session                 // by access key: what AssumeRole handed out
+	denied   map[string][]string                // by account
+	lent     map[string]int                     // by ARN: capacity of rule groups that AWS's own accounts share
+	serial   uint64
+	calls    []Call
+	meters   map[string]*meter              // RateLimits, by account, Region and action
+	past     map[space]map[string][]version // by ARN, from the first Mark on
+	moment   Moment
+	before   func(Call) *Fault
+	after    func(Call)
+	shuffle  *rand.Rand
 
 	server *http.Server
 	done   chan struct{}
 }
 
-// space is where names are unique: IP sets of one scope and Region know nothing of others.
-type space struct{ region, scope string }
-
-type content struct {
-	sets map[string]*ipSet // by name
-	acls map[string]*webACL
+// View is one account of the stand-in, as its owner sees it. What it is asked and
+// told makes no Call, and no fault happens to it.
+type View struct {
+	aws     *AWS
+	account string
 }
 
-// account is the stand-in's account id, AWS's own example.
-const account = "123456789012"
+// Account returns the view of an account, by its twelve digits.
+func (a *AWS) Account(id string) *View { return &View{aws: a, account: id} }
+
+// space is where names are unique: IP sets of one account, scope and Region know nothing of others.
+type space struct{ account, region, scope string }
+
+type content struct {
+	sets   map[string]*ipSet // by name
+	groups map[string]*ruleGroup
+	acls   map[string]*webACL
+}
+
+// DefaultAccount is the account of every key that no role was assumed for: AWS's own example.
+const DefaultAccount = "123456789012"
 
 // NewAWS returns an empty WAFv2. It is an http.Handler; Start serves it.
 func NewAWS(opts AWSOptions) *AWS {
@@ -109,10 +146,16 @@ func NewAWS(opts AWSOptions) *AWS {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	return &AWS{
-		opts: opts, spaces: map[space]*content{}, tags: map[string]map[string]string{}, last: map[string]time.Time{},
-		shuffle: rand.New(rand.NewPCG(1, 2)),
+	if opts.MaxGroups == 0 {
+		opts.MaxGroups = 100
 	}
+	a := &AWS{
+		opts: opts, spaces: map[space]*content{}, tags: map[string]map[string]string{}, lent: map[string]int{},
+		sites: map[string]map[string]distribution{}, homes: map[string]string{}, sessions: map[string]session{}, denied: map[string][]string{},
+		meters: map[string]*meter{}, shuffle: rand.New(rand.NewPCG(1, 2)),
+	}
+	a.View = a.Account(DefaultAccount)
+	return a
 }
 
 // Start serves on a free port of loopback and returns the endpoint's URL. Close ends it.
@@ -157,200 +200,10 @@ func (a *AWS) Calls() []Call {
 // Forget empties the call log and starts its index anew.
 func (a *AWS) Forget() { a.mu.Lock(); a.calls = nil; a.mu.Unlock() }
 
-// apiError is what AWS answers instead of a result.
-type apiError struct {
-	Code, Message            string
-	Field, Parameter, Reason string
-}
-
-func (e *apiError) Error() string { return e.Code + ": " + e.Message }
-
-func refuse(code, format string, args ...any) *apiError {
-	return &apiError{Code: code, Message: fmt.Sprintf(format, args...)}
-}
-
-func invalid(field, parameter, reason string) *apiError {
-	return &apiError{
-		Code:    "WAFInvalidParameterException",
-		Message: fmt.Sprintf("Error reason: %s, field: %s, parameter: %s", reason, field, parameter),
-		Field:   field, Parameter: parameter, Reason: reason,
-	}
-}
-
-// request is one call's input.
-type request struct {
-	op     string
-	region string
-	fields map[string]json.RawMessage
-}
-
-// str returns a string field, "" if it is absent.
-func (r request) str(field string) string {
-	var s string
-	if raw, ok := r.fields[field]; ok && json.Unmarshal(raw, &s) != nil {
-		return ""
-	}
-	return s
-}
-
-func (r request) space() space { return space{r.region, r.str("Scope")} }
-
-const target = "AWSWAF_20190729."
-
-// ServeHTTP implements http.Handler.
-func (a *AWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 8<<20))
-	if err != nil {
-		return
-	}
-	call := Call{Op: strings.TrimPrefix(r.Header.Get("X-Amz-Target"), target), Sent: len(body)}
-	req := request{op: call.Op}
-	var refused *apiError
-	req.region, refused = credentialScope(r)
-	if refused == nil {
-		if uerr := json.Unmarshal(body, &req.fields); uerr != nil || !strings.HasPrefix(r.Header.Get("X-Amz-Target"), target) {
-			refused = refuse("SerializationException", "the body or the X-Amz-Target header is malformed")
-		}
-	}
-	call.Region, call.Scope, call.Name = req.region, req.str("Scope"), req.str("Name")
-
-	a.mu.Lock()
-	call.Index = len(a.calls)
-	a.calls = append(a.calls, call)
-	before, after := a.before, a.after
-	a.mu.Unlock()
-
-	if a.opts.Latency > 0 {
-		select {
-		case <-time.After(a.opts.Latency):
-		case <-r.Context().Done():
-		}
-	}
-	var fault *Fault
-	if before != nil {
-		fault = before(call)
-	}
-	var result any
-	if refused == nil && (fault == nil || fault.AfterChange) {
-		result, call.Changed, refused = a.do(req)
-	}
-	drop := false
-	if fault != nil {
-		drop = fault.Drop
-		refused = refuse(fault.Code, "injected")
-	}
-	status, answer := encode(result, refused)
-	call.Answered = len(answer)
-	if refused != nil {
-		call.Code = refused.Code
-	}
-	a.mu.Lock()
-	if call.Index < len(a.calls) { // unless forgotten meanwhile
-		a.calls[call.Index] = call
-	}
-	a.mu.Unlock()
-	if after != nil {
-		after(call)
-	}
-	if drop {
-		panic(http.ErrAbortHandler) // net/http's way to break the connection
-	}
-	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-	w.Header().Set("X-Amzn-RequestId", fmt.Sprintf("%08d", call.Index))
-	w.WriteHeader(status)
-	_, _ = w.Write(answer)
-}
-
-// credentialScope returns the Region that a request was signed for. The signature
-// itself is not checked: the stand-in has no secrets.
-func credentialScope(r *http.Request) (region string, refused *apiError) {
-	auth := r.Header.Get("Authorization")
-	_, rest, ok := strings.Cut(auth, "Credential=")
-	if !ok || !strings.HasPrefix(auth, "AWS4-HMAC-SHA256 ") {
-		return "", refuse("MissingAuthenticationToken", "the request is not signed")
-	}
-	credential, _, _ := strings.Cut(rest, ",")
-	parts := strings.Split(credential, "/")
-	if len(parts) != 5 || parts[3] != "wafv2" || parts[4] != "aws4_request" || !strings.Contains(auth, "Signature=") {
-		return "", refuse("InvalidSignatureException", "credential should be scoped to service wafv2")
-	}
-	return parts[2], nil
-}
-
-func encode(result any, refused *apiError) (status int, body []byte) {
-	if refused == nil {
-		body, err := marshal(result)
-		if err == nil {
-			return http.StatusOK, body
-		}
-		refused = refuse("WAFInternalErrorException", "%v", err)
-	}
-	status = http.StatusBadRequest
-	switch refused.Code {
-	case "WAFInternalErrorException", "InternalFailure", "WAFTagOperationInternalErrorException":
-		status = http.StatusInternalServerError
-	}
-	fields := map[string]string{"__type": refused.Code, "Message": refused.Message}
-	for key, value := range map[string]string{"Field": refused.Field, "Parameter": refused.Parameter, "Reason": refused.Reason} {
-		if value != "" {
-			fields[key] = value
-		}
-	}
-	body, err := json.Marshal(fields)
-	if err != nil {
-		return http.StatusInternalServerError, nil
-	}
-	return status, body
-}
-
-// do carries one call out.
-func (a *AWS) do(r request) (result any, changed bool, refused *apiError) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if refused := a.throttle(r); refused != nil {
-		return nil, false, refused
-	}
-	ops := map[string]func(request) (any, *apiError){
-		"CreateIPSet": a.createIPSet, "GetIPSet": a.getIPSet, "UpdateIPSet": a.updateIPSet, "DeleteIPSet": a.deleteIPSet, "ListIPSets": a.listIPSets,
-		"CreateWebACL": a.createWebACL, "GetWebACL": a.getWebACL, "UpdateWebACL": a.updateWebACL, "ListWebACLs": a.listWebACLs, "CheckCapacity": a.checkCapacity,
-		"TagResource": a.tagResource, "UntagResource": a.untagResource, "ListTagsForResource": a.listTags,
-	}
-	f := ops[r.op]
-	if f == nil {
-		return nil, false, refuse("UnknownOperationException", "the stand-in does not know %s", r.op)
-	}
-	if !strings.HasSuffix(r.op, "Resource") { // tags go by ARN
-		switch scope := r.str("Scope"); {
-		case scope != "REGIONAL" && scope != "CLOUDFRONT" && !(r.op == "GetWebACL" && r.str("ARN") != ""):
-			return nil, false, refuse("ValidationException", "1 validation error detected: Value at 'scope' failed to satisfy constraint: Member must satisfy enum value set: [REGIONAL, CLOUDFRONT]")
-		case scope == "CLOUDFRONT" && r.region != "us-east-1":
-			return nil, false, invalid("SCOPE_VALUE", "CLOUDFRONT", "The scope is not valid.")
-		}
-	}
-	result, refused = f(r)
-	return result, refused == nil && Call{Op: r.op}.Write(), refused
-}
-
-func (a *AWS) throttle(r request) *apiError {
-	if !a.opts.RateLimits {
-		return nil
-	}
-	every := 200 * time.Millisecond
-	if (Call{Op: r.op}).Write() {
-		every = time.Second
-	}
-	key, now := r.region+" "+r.op, a.opts.Now()
-	if last, ok := a.last[key]; ok && now.Sub(last) < every {
-		return refuse("ThrottlingException", "Rate exceeded")
-	}
-	a.last[key] = now
-	return nil
-}
-
 func (a *AWS) in(s space) *content {
 	c := a.spaces[s]
 	if c == nil {
-		c = &content{sets: map[string]*ipSet{}, acls: map[string]*webACL{}}
+		c = &content{sets: map[string]*ipSet{}, groups: map[string]*ruleGroup{}, acls: map[string]*webACL{}}
 		a.spaces[s] = c
 	}
 	return c
@@ -369,8 +222,18 @@ func arn(s space, kind, name, id string) string {
 	if s.scope == "CLOUDFRONT" {
 		scope = "global"
 	}
-	return fmt.Sprintf("arn:aws:wafv2:%s:%s:%s/%s/%s/%s", s.region, account, scope, kind, name, id)
+	return fmt.Sprintf("arn:aws:wafv2:%s:%s:%s/%s/%s/%s", s.region, s.account, scope, kind, name, id)
 }
 
-// errNoWebACL is returned by the inspecting methods.
-var errNoWebACL = errors.New("no such web acl")
+// sortedKeys returns a map's keys in order.
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// spaceOf returns where an ARN's object would be; a space with nothing in it, if that is not the caller's own.
+func spaceOf(r request, ref string) space {
+	parts := strings.SplitN(ref, ":", 6)
+	if len(parts) != 6 || parts[2] != "wafv2" || parts[4] != r.account || parts[3] != r.region {
+		return space{}
+	}
+	scope, _, _ := strings.Cut(parts[5], "/")
+	return space{r.account, r.region, map[string]string{"regional": "REGIONAL", "global": "CLOUDFRONT"}[scope]}
+}

@@ -24,13 +24,15 @@ type fields map[string]any
 
 // client speaks the wire protocol by hand.
 type client struct {
-	t      *testing.T
+	t      testing.TB
 	aws    *waftest.AWS
 	region string
 	auth   string
+	token  string // of a session
+	told   func(op string, answer []byte)
 }
 
-func newClient(t *testing.T, opts waftest.AWSOptions) *client {
+func newClient(t testing.TB, opts waftest.AWSOptions) *client {
 	return &client{t: t, aws: waftest.NewAWS(opts), region: "eu-west-1"}
 }
 
@@ -48,10 +50,16 @@ func (c *client) call(op string, in fields) (out fields, code string) {
 		auth = "AWS4-HMAC-SHA256 Credential=A/20261121/" + c.region + "/wafv2/aws4_request, SignedHeaders=host, Signature=0"
 	}
 	req.Header.Set("Authorization", auth)
+	if c.token != "" {
+		req.Header.Set("X-Amz-Security-Token", c.token)
+	}
 	rec := httptest.NewRecorder()
 	c.aws.ServeHTTP(rec, req)
 	if err := json.Unmarshal(rec.Body.Bytes(), &out); err != nil {
 		c.t.Fatalf("%s: %v in %s", op, err, rec.Body)
+	}
+	if c.told != nil && rec.Code == http.StatusOK {
+		c.told(op, rec.Body.Bytes())
 	}
 	if rec.Code != http.StatusOK {
 		code, _ = out["__type"].(string)
@@ -211,7 +219,7 @@ func TestRulesAreJudged(t *testing.T) {
 					return
 				}
 			}
-		}), "WAFLimitsExceededException"},
+		}), "WAFInvalidParameterException"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cl := newClient(t, waftest.AWSOptions{})
@@ -368,7 +376,7 @@ func TestRequestsMustBeSigned(t *testing.T) {
 		}
 	}
 	c.auth = ""
-	if _, code := c.call("DisassociateWebACL", fields{}); code != "UnknownOperationException" {
+	if _, code := c.call("NoSuchOperation", fields{}); code != "UnknownOperationException" {
 		t.Errorf("an operation that is not there: %q", code)
 	}
 }

@@ -13,31 +13,17 @@ type webACL struct {
 	fields               map[string]json.RawMessage // what the caller may set
 	rules                []rule
 	capacity             int
+	managed              map[string]any // what Firewall Manager adds to what GetWebACL shows
+	first, last          []rule         // Firewall Manager's
 }
-
-type rule struct {
-	raw       json.RawMessage
-	Name      string
-	Priority  *int64
-	Statement json.RawMessage
-	Action    map[string]json.RawMessage
-	Override  map[string]json.RawMessage `json:"OverrideAction"`
-	Visible   json.RawMessage            `json:"VisibilityConfig"`
-}
-
-// AWS's fixed limits of a web ACL.
-const (
-	maxReferences = 50
-	maxCapacity   = 5000
-)
 
 // notStored are members of requests that are not settings.
 var notStored = []string{"Scope", "LockToken", "Tags", "Id", "Name", "Rules"}
 
-// outputOnly are members of a web ACL that no request may set. The service ignores them.
+// outputOnly are members of a web ACL or rule group that no update may set. The service ignores them.
 var outputOnly = []string{
 	"ARN", "Capacity", "LabelNamespace", "PreProcessFirewallManagerRuleGroups", "PostProcessFirewallManagerRuleGroups",
-	"ManagedByFirewallManager", "RetrofittedByFirewallManager",
+	"ManagedByFirewallManager", "RetrofittedByFirewallManager", "AvailableLabels", "ConsumedLabels",
 }
 
 // settings judges the settings of a Create or Update request and takes them over whole.
@@ -52,33 +38,19 @@ func (a *AWS) settings(r request, acl *webACL) *apiError {
 	if err := checkVisibility(r.fields["VisibilityConfig"]); err != nil {
 		return err
 	}
-	var raws []json.RawMessage
-	if raw, ok := r.fields["Rules"]; ok && json.Unmarshal(raw, &raws) != nil {
-		return refuse("SerializationException", "Rules is not a list")
-	}
-	var rules []rule
-	names, priorities := map[string]bool{}, map[int64]bool{}
-	for _, raw := range raws {
-		one, refused := checkRule(raw, r.fields["CustomResponseBodies"])
-		if refused != nil {
-			return refused
-		}
-		if names[one.Name] || priorities[*one.Priority] {
-			return refuse("WAFDuplicateItemException", "rule name %s or priority %d is there twice", one.Name, *one.Priority)
-		}
-		names[one.Name], priorities[*one.Priority] = true, true
-		rules = append(rules, one)
-	}
-	capacity, refused := a.judge(r, rules)
+	rules, refused := readRules(r)
 	if refused != nil {
 		return refused
 	}
-	fields := map[string]json.RawMessage{}
-	for key, raw := range r.fields {
-		if !slices.Contains(notStored, key) && !slices.Contains(outputOnly, key) {
-			fields[key] = raw
-		}
+	capacity, refused := a.judge(r.space(), rules, false)
+	if refused != nil {
+		return refused
 	}
+	capacity += a.cost(r.space(), slices.Concat(acl.first, acl.last))
+	if capacity > maxCapacity {
+		return errCapacity("WEB_ACL", capacity)
+	}
+	fields := r.settings()
 	if kept, ok := acl.fields["ApplicationConfig"]; ok { // the one field that leaving out does not delete
 		if sent, ok := fields["ApplicationConfig"]; ok && string(sent) != string(kept) {
 			return refuse("WAFInvalidOperationException", "ApplicationConfig cannot be changed")
@@ -89,87 +61,15 @@ func (a *AWS) settings(r request, acl *webACL) *apiError {
 	return nil
 }
 
-func checkVisibility(raw json.RawMessage) *apiError {
-	var v struct {
-		SampledRequestsEnabled, CloudWatchMetricsEnabled *bool
-		MetricName                                       string
-	}
-	if json.Unmarshal(raw, &v) != nil || v.SampledRequestsEnabled == nil || v.CloudWatchMetricsEnabled == nil || !metricPattern.MatchString(v.MetricName) {
-		return refuse("ValidationException", "Value at 'visibilityConfig' failed to satisfy constraint")
-	}
-	return nil
-}
-
-func checkRule(raw, bodies json.RawMessage) (rule, *apiError) {
-	one := rule{raw: raw}
-	if json.Unmarshal(raw, &one) != nil || one.Priority == nil || *one.Priority < 0 || !namePattern.MatchString(one.Name) {
-		return one, refuse("ValidationException", "a rule lacks a valid Name or Priority")
-	}
-	if err := checkVisibility(one.Visible); err != nil {
-		return one, err
-	}
-	if len(one.Action)+len(one.Override) != 1 {
-		return one, invalid("RULE_ACTION", one.Name, "A rule has exactly one of Action and OverrideAction.")
-	}
-	var custom struct {
-		Block struct {
-			CustomResponse struct{ CustomResponseBodyKey string }
+// settings returns what a request sets, in its own bytes.
+func (r request) settings() map[string]json.RawMessage {
+	fields := map[string]json.RawMessage{}
+	for key, raw := range r.fields {
+		if !slices.Contains(notStored, key) && !slices.Contains(outputOnly, key) {
+			fields[key] = raw
 		}
 	}
-	var known map[string]json.RawMessage
-	_ = json.Unmarshal(bodies, &known)
-	if raw := one.Action["Block"]; raw != nil {
-		_ = json.Unmarshal(raw, &custom.Block)
-	}
-	if key := custom.Block.CustomResponse.CustomResponseBodyKey; key != "" && known[key] == nil {
-		return one, invalid("CUSTOM_RESPONSE_BODY", key, "The custom response body key doesn't exist.")
-	}
-	s, err := parseStatement(one.Statement)
-	if err != nil {
-		return one, invalid("STATEMENT", one.Name, err.Error())
-	}
-	if s.needsOverride() != (len(one.Override) == 1) {
-		return one, invalid("RULE_ACTION", one.Name, "A rule that refers to a rule group has an OverrideAction, any other an Action.")
-	}
-	return one, nil
-}
-
-// judge checks what the rules refer to and what they cost.
-func (a *AWS) judge(r request, rules []rule) (capacity int, refused *apiError) {
-	references := 0
-	c := a.in(r.space())
-	for _, one := range rules {
-		s, err := parseStatement(one.Statement)
-		if err != nil {
-			return 0, invalid("STATEMENT", one.Name, err.Error())
-		}
-		capacity += s.capacity()
-		refs := s.sets()
-		references += len(refs) + s.otherReferences()
-		for _, ref := range refs {
-			i := slices.IndexFunc(slices.Collect(maps.Values(c.sets)), func(s *ipSet) bool { return s.arn == ref })
-			if i < 0 {
-				return 0, refuse("WAFNonexistentItemException", "AWS WAF couldn't perform the operation because your resource doesn't exist: %s", ref)
-			}
-		}
-	}
-	if references > maxReferences || capacity > maxCapacity {
-		return 0, refuse("WAFLimitsExceededException", "%d references, %d WCU", references, capacity)
-	}
-	waiting := false
-	for _, set := range c.sets {
-		if set.notReady > 0 && slices.ContainsFunc(rules, func(one rule) bool {
-			s, _ := parseStatement(one.Statement)
-			return slices.Contains(s.sets(), set.arn)
-		}) {
-			set.notReady--
-			waiting = true
-		}
-	}
-	if waiting {
-		return 0, refuse("WAFUnavailableEntityException", "AWS WAF couldn't retrieve the resource that you requested. Retry your request.")
-	}
-	return capacity, nil
+	return fields
 }
 
 func (a *AWS) createWebACL(r request) (any, *apiError) {
@@ -196,39 +96,62 @@ func (a *AWS) createWebACL(r request) (any, *apiError) {
 }
 
 func (acl *webACL) summary() map[string]string {
-	var description string
-	_ = json.Unmarshal(acl.fields["Description"], &description)
-	return map[string]string{"Name": acl.name, "Id": acl.id, "ARN": acl.arn, "LockToken": acl.token, "Description": description}
+	return map[string]string{"Name": acl.name, "Id": acl.id, "ARN": acl.arn, "LockToken": acl.token, "Description": text(acl.fields["Description"])}
 }
 
+// findACL finds a web ACL by name, scope and id, all of them.
 func (a *AWS) findACL(r request) (*webACL, *apiError) {
-	for _, acl := range a.in(r.space()).acls {
-		if acl.name == r.str("Name") && acl.id == r.str("Id") || acl.arn == r.str("ARN") {
+	if err := checkName(r); err != nil {
+		return nil, err
+	}
+	if err := checkUUID(r, "Id"); err != nil {
+		return nil, err
+	}
+	acl := a.in(r.space()).acls[r.str("Name")]
+	if acl == nil || acl.id != r.str("Id") {
+		return nil, errNonexistent()
+	}
+	return acl, nil
+}
+
+// aclByARN finds a web ACL of the caller's account and Region.
+func (a *AWS) aclByARN(r request, ref string) (*webACL, *apiError) {
+	for _, acl := range a.in(spaceOf(r, ref)).acls {
+		if acl.arn == ref {
 			return acl, nil
 		}
 	}
-	return nil, refuse("WAFNonexistentItemException", "AWS WAF couldn't perform the operation because your resource doesn't exist.")
+	return nil, errNonexistent()
 }
 
 func (a *AWS) getWebACL(r request) (any, *apiError) {
-	acl, refused := a.findACL(r)
+	var acl *webACL
+	var refused *apiError
+	if ref := r.str("ARN"); ref != "" {
+		acl, refused = a.aclByARN(r, ref)
+	} else {
+		acl, refused = a.findACL(r)
+	}
 	if refused != nil {
 		return nil, refused
 	}
-	return map[string]any{"WebACL": acl.get(), "LockToken": acl.token}, nil
+	return map[string]any{"WebACL": acl.get(r.account), "LockToken": acl.token}, nil
 }
 
 // get returns the web ACL as GetWebACL shows it.
-func (acl *webACL) get() map[string]json.RawMessage {
-	out := maps.Clone(acl.fields)
-	raws := make([]json.RawMessage, len(acl.rules))
-	for i, one := range acl.rules {
-		raws[i] = one.raw
-	}
-	for key, v := range map[string]any{
-		"Name": acl.name, "Id": acl.id, "ARN": acl.arn, "Capacity": acl.capacity, "Rules": raws,
+func (acl *webACL) get(account string) map[string]json.RawMessage {
+	more := map[string]any{
+		"Name": acl.name, "Id": acl.id, "ARN": acl.arn, "Capacity": acl.capacity, "Rules": rawRules(acl.rules),
 		"ManagedByFirewallManager": false, "LabelNamespace": "awswaf:" + account + ":webacl:" + acl.name + ":",
-	} {
+	}
+	maps.Copy(more, acl.managed)
+	return shown(acl.fields, more)
+}
+
+// shown returns fields and what the service adds to them.
+func shown(fields map[string]json.RawMessage, more map[string]any) map[string]json.RawMessage {
+	out := maps.Clone(fields)
+	for key, v := range more {
 		raw, err := marshal(v)
 		if err != nil {
 			raw = json.RawMessage("null")
@@ -241,10 +164,23 @@ func (acl *webACL) get() map[string]json.RawMessage {
 	return out
 }
 
-func (a *AWS) updateWebACL(r request) (any, *apiError) {
-	if err := checkName(r); err != nil {
-		return nil, err
+func rawRules(rules []rule) []json.RawMessage {
+	raws := make([]json.RawMessage, len(rules))
+	for i, one := range rules {
+		raws[i] = one.raw
 	}
+	return raws
+}
+
+// text returns a JSON string's content, "" for anything else.
+func text(raw json.RawMessage) (s string) {
+	if json.Unmarshal(raw, &s) != nil {
+		return ""
+	}
+	return s
+}
+
+func (a *AWS) updateWebACL(r request) (any, *apiError) {
 	acl, refused := a.findACL(r)
 	if refused != nil {
 		return nil, refused
@@ -272,28 +208,5 @@ func (a *AWS) listWebACLs(r request) (any, *apiError) {
 	return withMarker(map[string]any{"WebACLs": list}, marker), nil
 }
 
-func (a *AWS) checkCapacity(r request) (any, *apiError) {
-	var raws []json.RawMessage
-	if json.Unmarshal(r.fields["Rules"], &raws) != nil {
-		return nil, refuse("SerializationException", "Rules is not a list")
-	}
-	total := 0
-	for _, raw := range raws {
-		one, refused := checkRule(raw, r.fields["CustomResponseBodies"])
-		if refused != nil {
-			return nil, refused
-		}
-		s, _ := parseStatement(one.Statement)
-		total += s.capacity()
-	}
-	return map[string]any{"Capacity": total}, nil
-}
-
-func (acl *webACL) references() (arns []string) {
-	for _, one := range acl.rules {
-		if s, err := parseStatement(one.Statement); err == nil {
-			arns = append(arns, s.sets()...)
-		}
-	}
-	return arns
-}
+// all returns every rule in the order of evaluation's three parts.
+func (acl *webACL) all() [][]rule { return [][]rule{acl.first, acl.rules, acl.last} }

@@ -9,43 +9,45 @@ import (
 // SeedWebACL makes a web ACL as a user might have it: three rules of their own (a
 // rate limit, one of AWS's managed rule groups, and an IP set of the office that is always
 // allowed) and every top-level setting there is, one of them of a time after this SDK.
-func (a *AWS) SeedWebACL(region, scope, name string) error {
+func (v *View) SeedWebACL(region, scope, name string) error {
+	a := v.aws
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	where := space{region, scope}
-	office := name + "-office"
-	set, refused := a.createIPSet(seedRequest(where, map[string]any{
-		"Name": office, "IPAddressVersion": "IPV4", "Addresses": []string{"198.51.100.0/24"},
-	}))
-	if refused != nil {
-		return fmt.Errorf("seed ip set %s: %w", office, refused)
+	where := space{v.account, region, scope}
+	office, err := a.seedSet(where, name+"-office", "198.51.100.0/24")
+	if err != nil {
+		return err
 	}
-	a.in(where).sets[office].notReady = 0
-	ref := set.(map[string]any)["Summary"].(map[string]string)["ARN"]
+	return a.seedACL(where, name, []byte("["+strings.Join([]string{
+		strings.ReplaceAll(seedOffice, "OFFICE", office), seedManaged, seedRate,
+	}, ",")+"]"))
+}
+
+// seedSet makes an IP set that has spread already, and returns its ARN.
+func (a *AWS) seedSet(s space, name string, addresses ...string) (string, error) {
+	set, refused := a.createIPSet(s.request().with("Name", name).with("IPAddressVersion", "IPV4").with("Addresses", addresses))
+	if refused != nil {
+		return "", fmt.Errorf("seed ip set %s: %w", name, refused)
+	}
+	a.in(s).sets[name].notReady = 0
+	return set.(map[string]any)["Summary"].(map[string]string)["ARN"], nil
+}
+
+// seedACL makes a web ACL with every top-level setting and the rules.
+func (a *AWS) seedACL(s space, name string, rules json.RawMessage) error {
 	fields := map[string]json.RawMessage{}
 	if err := json.Unmarshal([]byte(seedSettings), &fields); err != nil {
 		return fmt.Errorf("seed web acl %s: %w", name, err)
 	}
-	r := seedRequest(where, map[string]any{"Name": name})
+	r := s.request().with("Name", name).with("Rules", rules)
 	for key, raw := range fields {
-		r.fields[key] = raw
+		r = r.with(key, raw)
 	}
-	r.fields["Rules"] = json.RawMessage("[" + strings.Join([]string{
-		strings.ReplaceAll(seedOffice, "OFFICE", ref), seedManaged, seedRate,
-	}, ",") + "]")
 	if _, refused := a.createWebACL(r); refused != nil {
 		return fmt.Errorf("seed web acl %s: %w", name, refused)
 	}
+	a.record(s)
 	return nil
-}
-
-func seedRequest(s space, fields map[string]any) request {
-	r := request{region: s.region, fields: map[string]json.RawMessage{}}
-	fields["Scope"] = s.scope
-	for key, v := range fields {
-		r.fields[key], _ = marshal(v)
-	}
-	return r
 }
 
 // The rules are not quite as any encoder of ours would write them, and have members

@@ -1,10 +1,8 @@
 package waftest
 
 import (
-	"bytes"
 	"encoding/json"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -18,40 +16,6 @@ type ipSet struct {
 
 // maxAddresses is AWS's fixed number of addresses per IP set.
 const maxAddresses = 10_000
-
-var (
-	namePattern        = regexp.MustCompile(`^[\w\-]{1,128}$`)
-	descriptionPattern = regexp.MustCompile(`^[\w+=:#@/\-,\.][\w+=:#@/\-,\.\s]+[\w+=:#@/\-,\.]$`)
-	metricPattern      = regexp.MustCompile(`^[\w#:\.\-/]{1,255}$`)
-	tagPattern         = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
-)
-
-// marshal is json.Marshal without escaping <, > and &: raw parts come back as they were sent.
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(v)
-	return bytes.TrimSpace(b.Bytes()), err
-}
-
-func checkName(r request) *apiError {
-	if !namePattern.MatchString(r.str("Name")) {
-		return refuse("ValidationException", `Value at 'name' failed to satisfy constraint: Member must satisfy regular expression pattern: ^[\w\-]+$`)
-	}
-	return nil
-}
-
-func checkDescription(r request) *apiError {
-	raw, ok := r.fields["Description"]
-	if !ok {
-		return nil
-	}
-	if d := r.str("Description"); len(d) > 256 || !descriptionPattern.MatchString(d) {
-		return refuse("ValidationException", "Value %s at 'description' failed to satisfy constraint", raw)
-	}
-	return nil
-}
 
 // addresses reads and judges the Addresses of a request. One bad entry fails the whole call.
 func (a *AWS) addresses(r request, version string) ([]netip.Prefix, *apiError) {
@@ -70,13 +34,7 @@ func (a *AWS) addresses(r request, version string) ([]netip.Prefix, *apiError) {
 		}
 		list = append(list, p)
 	}
-	slices.SortFunc(list, func(a, b netip.Prefix) int {
-		if c := a.Addr().Compare(b.Addr()); c != 0 {
-			return c
-		}
-		return a.Bits() - b.Bits()
-	})
-	return slices.Compact(list), nil
+	return sorted(list), nil
 }
 
 func (a *AWS) createIPSet(r request) (any, *apiError) {
@@ -124,8 +82,11 @@ func (a *AWS) findSet(r request) (*ipSet, *apiError) {
 		return nil, err
 	}
 	s := a.in(r.space()).sets[r.str("Name")]
+	if refused := checkUUID(r, "Id"); refused != nil {
+		return nil, refused
+	}
 	if s == nil || s.id != r.str("Id") {
-		return nil, refuse("WAFNonexistentItemException", "AWS WAF couldn't perform the operation because your resource doesn't exist.")
+		return nil, errNonexistent()
 	}
 	return s, nil
 }
@@ -147,16 +108,6 @@ func (a *AWS) getIPSet(r request) (any, *apiError) {
 		},
 		"LockToken": s.token,
 	}, nil
-}
-
-func checkToken(r request, token string) *apiError {
-	switch r.str("LockToken") {
-	case "":
-		return refuse("ValidationException", "Value null at 'lockToken' failed to satisfy constraint: Member must not be null")
-	case token:
-		return nil
-	}
-	return refuse("WAFOptimisticLockException", "AWS WAF couldn't save your changes because someone changed the resource after you started to edit it.")
 }
 
 func (a *AWS) updateIPSet(r request) (any, *apiError) {
@@ -186,10 +137,8 @@ func (a *AWS) deleteIPSet(r request) (any, *apiError) {
 	if refused := checkToken(r, s.token); refused != nil {
 		return nil, refused
 	}
-	for _, acl := range a.in(r.space()).acls {
-		if slices.Contains(acl.references(), s.arn) {
-			return nil, refuse("WAFAssociatedItemException", "AWS WAF couldn't perform the operation because your resource is being used by another resource.")
-		}
+	if a.in(r.space()).refersTo(s.arn) {
+		return nil, errAssociated()
 	}
 	delete(a.in(r.space()).sets, s.name)
 	delete(a.tags, s.arn)
@@ -211,112 +160,4 @@ func (a *AWS) listIPSets(r request) (any, *apiError) {
 		list[i] = c.sets[name].summary()
 	}
 	return withMarker(map[string]any{"IPSets": list}, marker), nil
-}
-
-// page returns the names after the request's marker, and the next marker.
-func (a *AWS) page(r request, names []string) (page []string, marker string, refused *apiError) {
-	limit := 0
-	if raw, ok := r.fields["Limit"]; ok {
-		if json.Unmarshal(raw, &limit) != nil || limit < 1 || limit > 100 {
-			return nil, "", refuse("ValidationException", "Value %s at 'limit' failed to satisfy constraint: 1 to 100", raw)
-		}
-	}
-	if limit == 0 || limit > a.opts.Page {
-		limit = a.opts.Page
-	}
-	slices.Sort(names)
-	after := r.str("NextMarker")
-	i, found := slices.BinarySearch(names, after)
-	if found {
-		i++
-	}
-	page = names[i:min(i+limit, len(names))]
-	switch {
-	case i+limit < len(names):
-		marker = page[len(page)-1]
-	case a.opts.AlwaysMarker && len(page) > 0:
-		marker = page[len(page)-1]
-	case a.opts.AlwaysMarker:
-		marker = after
-	}
-	return page, marker, nil
-}
-
-func withMarker(result map[string]any, marker string) map[string]any {
-	if marker != "" {
-		result["NextMarker"] = marker
-	}
-	return result
-}
-
-type tag struct{ Key, Value string }
-
-func readTags(r request) (map[string]string, *apiError) {
-	tags := map[string]string{}
-	raw, ok := r.fields["Tags"]
-	if !ok {
-		return tags, nil
-	}
-	var list []tag
-	if json.Unmarshal(raw, &list) != nil || len(list) > 50 {
-		return nil, refuse("ValidationException", "Value at 'tags' failed to satisfy constraint")
-	}
-	for _, t := range list {
-		if len(t.Key) < 1 || len(t.Key) > 128 || len(t.Value) > 256 || !tagPattern.MatchString(t.Key) || !tagPattern.MatchString(t.Value) {
-			return nil, refuse("ValidationException", "Value at 'tags' failed to satisfy constraint: %s=%s", t.Key, t.Value)
-		}
-		tags[t.Key] = t.Value
-	}
-	return tags, nil
-}
-
-func (a *AWS) tagsOf(r request) (map[string]string, *apiError) {
-	tags, ok := a.tags[r.str("ResourceARN")]
-	if !ok {
-		return nil, refuse("WAFNonexistentItemException", "AWS WAF couldn't perform the operation because your resource doesn't exist.")
-	}
-	return tags, nil
-}
-
-func (a *AWS) tagResource(r request) (any, *apiError) {
-	tags, refused := a.tagsOf(r)
-	if refused != nil {
-		return nil, refused
-	}
-	more, refused := readTags(r)
-	if refused != nil {
-		return nil, refused
-	}
-	for key, value := range more {
-		tags[key] = value
-	}
-	return map[string]any{}, nil
-}
-
-func (a *AWS) untagResource(r request) (any, *apiError) {
-	tags, refused := a.tagsOf(r)
-	if refused != nil {
-		return nil, refused
-	}
-	var keys []string
-	if json.Unmarshal(r.fields["TagKeys"], &keys) != nil {
-		return nil, refuse("ValidationException", "Value at 'tagKeys' failed to satisfy constraint")
-	}
-	for _, key := range keys {
-		delete(tags, key)
-	}
-	return map[string]any{}, nil
-}
-
-func (a *AWS) listTags(r request) (any, *apiError) {
-	tags, refused := a.tagsOf(r)
-	if refused != nil {
-		return nil, refused
-	}
-	list := make([]tag, 0, len(tags))
-	for key, value := range tags {
-		list = append(list, tag{key, value})
-	}
-	slices.SortFunc(list, func(a, b tag) int { return strings.Compare(a.Key, b.Key) })
-	return map[string]any{"TagInfoForResource": map[string]any{"ResourceARN": r.str("ResourceARN"), "TagList": list}}, nil
 }
