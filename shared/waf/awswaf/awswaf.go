@@ -45,24 +45,33 @@ import (
 type Firewall struct {
 	client *wafv2.Client
 	target Target
-	base   string // names of the rule and, with a suffix, of the sets
+	role   *aws.CredentialsCache // nil: the configuration's own credentials
+	base   string                // names of the rule and, with a suffix, of the sets
 	names  *regexp.Regexp
 	pace   *Pace
 	delay  func(attempt int) time.Duration
 	// timeout is for one attempt: a hanging connection must not eat the whole run.
-	timeout time.Duration
+	timeout    time.Duration
+	now        func() time.Time
+	cloudFront *cloudFront
 
 	calls, writes atomic.Int64
 
 	memory map[string]remembered // by set id
-	aclID  string
+	// What we left, by our own writes or by a memory: see memory.
+	left  map[string]leftSet // by set name; nil: nothing is known yet
+	taken map[string]string  // id by name: sets with our names that are not ours
 	// thorough makes Look follow every marker to an empty page: a set was there
 	// that a list ending with a page that was not full did not have on it.
 	thorough bool
 
 	// From the last Look, kept up to date by our own writes.
-	sets map[string]*ipSet // by name; ours only
-	acl  *webACL           // nil: there is none
+	sets      map[string]*ipSet // by name; ours only
+	place     place
+	inAccount int          // all IP sets of the account, here
+	wrote     bool         // something was written since
+	probed    bool         // nothing was denied to the probes
+	proved    provedBefore // what makes the next proof cheaper
 }
 
 type remembered struct {
@@ -86,6 +95,9 @@ func WithDelay(delay func(attempt int) time.Duration) Option {
 	return func(f *Firewall) { f.delay = delay }
 }
 
+// WithClock sets the clock that signs requests to CloudFront and dates proofs; the default is time.Now.
+func WithClock(now func() time.Time) Option { return func(f *Firewall) { f.now = now } }
+
 const (
 	sdkAttempts   = 5                // per call, for throttling, 5xx and broken connections
 	callTimeout   = 30 * time.Second // per attempt; 10,000 addresses are 0.2 MB, 0.5 MB of IPv6
@@ -106,19 +118,41 @@ func New(cfg aws.Config, target Target, opts ...Option) (*Firewall, error) {
 		target: target,
 		base:   "tracewall-" + target.Name,
 		pace:   NewPace(WriteEvery, ReadEvery),
-		delay:  defaultDelay, timeout: callTimeout,
+		delay:  defaultDelay, timeout: callTimeout, now: time.Now,
 		memory: map[string]remembered{},
 	}
 	f.names = setNames(f.base)
+	switch target.Mode {
+	case ModeRuleGroup:
+		f.place = newRuleGroupPlace(f)
+	case ModeIPSet:
+		named, err := newNamedPlace(f)
+		if err != nil {
+			return nil, fmt.Errorf("target %s: %w", target.Name, err)
+		}
+		f.place = named
+	default:
+		f.place = &webACLPlace{Firewall: f}
+	}
 	for _, opt := range opts {
 		opt(f)
 	}
+	f.cloudFront = newCloudFront(cfg)
+	if target.RoleARN != "" {
+		f.role = assumeRole(cfg, target, func(attempt int) time.Duration { return f.delay(attempt) }).cached()
+	}
 	f.client = wafv2.NewFromConfig(cfg, func(o *wafv2.Options) {
 		o.Region = target.Region
+		if f.role != nil {
+			o.Credentials = f.role
+		}
 		o.Retryer = retry.NewStandard(func(o *retry.StandardOptions) {
 			o.MaxAttempts = sdkAttempts
 			o.RateLimiter = ratelimit.None // Pace does this, per action
-			o.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) {
+			o.Backoff = retry.BackoffDelayerFunc(func(attempt int, err error) (time.Duration, error) {
+				if errors.Is(mapError(err), waf.ErrThrottled) {
+					return 0, nil // Pace waits for this already, and knows how long
+				}
 				return f.delay(attempt), nil
 			})
 		})
@@ -138,16 +172,28 @@ func (f *Firewall) Calls() (calls, writes int) { return int(f.calls.Load()), int
 // eachAttempt paces, counts and bounds every attempt, the SDK's own retries included.
 func (f *Firewall) eachAttempt(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (out middleware.FinalizeOutput, md middleware.Metadata, err error) {
 	op := awsmiddleware.GetOperationName(ctx)
-	if err := f.pace.wait(ctx, f.target.Region, op); err != nil {
+	if f.role != nil {
+		// Here, and not where the SDK asks for them: without them there is no call to pace, to count or to try again.
+		if _, err := f.role.Retrieve(ctx); err != nil {
+			return out, md, err
+		}
+	}
+	done, err := f.pace.begin(ctx, f.target.account(), f.target.Region, op)
+	if err != nil {
 		return out, md, err
 	}
 	f.calls.Add(1)
 	if isWrite(op) {
 		f.writes.Add(1)
+		f.wrote = true
 	}
 	callCtx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	out, md, err = next.HandleFinalize(callCtx, in)
+	done(err)
+	if f.role != nil && expired(err) {
+		f.role.Invalidate() // revoked, or our clock is wrong: the next run gets new ones
+	}
 	if err != nil && ctx.Err() == nil && callCtx.Err() != nil {
 		// Not the run's deadline: do not let it look like that.
 		err = fmt.Errorf("%w: no answer within %s: %v", waf.ErrUnavailable, f.timeout, err) //nolint:errorlint // wrapped, it would be a deadline that was missed
@@ -181,5 +227,9 @@ func (f *Firewall) scope() types.Scope { return types.Scope(f.target.Scope) }
 // unsure tells errors after which the change may have been made: no answer came,
 // or the answer may be to a resend of ours.
 func unsure(err error) bool {
+	var role *roleError
+	if errors.As(err, &role) {
+		return false // the call was never made
+	}
 	return code(err) == "" || errors.Is(err, waf.ErrUnavailable) || errors.Is(err, waf.ErrThrottled) || errors.Is(err, waf.ErrConflict)
 }

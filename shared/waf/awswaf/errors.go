@@ -2,8 +2,9 @@ package awswaf
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
+	"regexp"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/wafv2/types"
 	"github.com/aws/smithy-go"
@@ -34,6 +35,7 @@ var meaning = map[string]error{
 	"RequestLimitExceeded":     waf.ErrThrottled,
 
 	"AccessDeniedException":       waf.ErrDenied,
+	"AccessDenied":                waf.ErrDenied,
 	"UnrecognizedClientException": waf.ErrDenied,
 	"InvalidClientTokenId":        waf.ErrDenied,
 	"InvalidSignatureException":   waf.ErrDenied,
@@ -56,21 +58,55 @@ var meaning = map[string]error{
 	"WAFFeatureNotIncludedInPricingPlanException": waf.ErrTheirRules,
 }
 
-// mapError puts the decision that an AWS error calls for in front of it. An error
-// that calls for none stays as it is.
+// mapError puts the decision that an AWS error calls for in front of it, and in
+// words what to do about it. Other errors stay as they are.
 func mapError(err error) error {
-	if err == nil {
-		return nil
-	}
 	var api smithy.APIError
-	if !errors.As(err, &api) {
+	var mapped *awsError
+	var role *roleError
+	if err == nil || errors.As(err, &mapped) || errors.As(err, &role) || !errors.As(err, &api) {
 		return err
 	}
-	sentinel, ok := meaning[api.ErrorCode()]
-	if !ok || errors.Is(err, sentinel) {
-		return err
+	return &awsError{decision: decisionOf(api), words: advice(err, api), err: err}
+}
+
+// decisionOf is meaning, but for what AWS says with a code that means something else:
+// that a web ACL or a rule group would cost more WCU than it may comes as an invalid parameter.
+func decisionOf(api smithy.APIError) error {
+	if api.ErrorCode() == "WAFInvalidParameterException" && strings.Contains(api.ErrorMessage(), "exceeded the capacity limit") {
+		return waf.ErrQuota
 	}
-	return fmt.Errorf("%w: %w", sentinel, err)
+	return meaning[api.ErrorCode()]
+}
+
+// awsError is an error of AWS together with our reading of it. AWS's text may hold
+// anything: parts of what was sent, and so what an attacker wrote. Error shows a bounded
+// length of it, and no character that a terminal or a log would act upon.
+type awsError struct {
+	decision error // a sentinel of package waf, nil if the code is not known
+	words    string
+	err      error
+}
+
+const maxErrorText = 600
+
+func (e *awsError) Error() string {
+	text := printable(e.err.Error(), maxErrorText)
+	if e.words != "" {
+		text = e.words + ": " + text
+	}
+	if e.decision != nil {
+		text = e.decision.Error() + ": " + text
+	}
+	return text
+}
+
+// Unwrap returns the decision and AWS's own error.
+func (e *awsError) Unwrap() []error {
+	if e.decision == nil {
+		return []error{e.err}
+	}
+	return []error{e.decision, e.err}
 }
 
 // code returns AWS's error code, "" if there is none.
@@ -82,14 +118,32 @@ func code(err error) string {
 	return ""
 }
 
+// expired tells errors that say that the credentials are no longer good.
+func expired(err error) bool {
+	switch code(err) {
+	case "ExpiredTokenException", "ExpiredToken", "UnrecognizedClientException", "InvalidClientTokenId":
+		return true
+	}
+	return false
+}
+
+// namedParameter finds the parameter in AWS's message, "Error reason: …, field: IP_ADDRESS, parameter: 192.0.2.66/29".
+var namedParameter = regexp.MustCompile(`field: IP_ADDRESS, parameter: ([0-9A-Fa-f.:]{2,45}/[0-9]{1,3})`)
+
 // badEntry returns the address that AWS names as the reason why it refused a list, if it
 // is on the list: one bad entry shall cost only itself.
 func badEntry(err error, list []netip.Prefix) (netip.Prefix, bool) {
-	var invalid *types.WAFInvalidParameterException
-	if !errors.As(err, &invalid) || invalid.Field != types.ParameterExceptionFieldIpAddress || invalid.Parameter == nil {
+	if code(err) != "WAFInvalidParameterException" {
 		return netip.Prefix{}, false
 	}
-	named, perr := netip.ParsePrefix(*invalid.Parameter)
+	var invalid *types.WAFInvalidParameterException
+	var text string
+	if errors.As(err, &invalid) && invalid.Field == types.ParameterExceptionFieldIpAddress && invalid.Parameter != nil {
+		text = *invalid.Parameter
+	} else if m := namedParameter.FindStringSubmatch(err.Error()); m != nil {
+		text = m[1]
+	}
+	named, perr := netip.ParsePrefix(text)
 	if perr != nil {
 		return netip.Prefix{}, false
 	}

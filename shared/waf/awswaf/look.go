@@ -14,20 +14,22 @@ import (
 	"github.com/tracewall/tracewall/shared/waf"
 )
 
-// maxReferences is AWS WAF's fixed number of reference statements (IP set, rule
-// group and regex set together) per web ACL.
-const maxReferences = 50
-
 const pageSize = 100 // the most that a List action returns
 
 // Look implements waf.Firewall. It costs two calls: ListIPSets, whose summaries
 // carry each set's description and lock token, and GetWebACL; a third one to find the web ACL's id the first
-// time, if no set's description names it.
+// time, if no set's description names it. In mode rule-group it is ListRuleGroups in place of GetWebACL, and
+// GetRuleGroup for each group that is not remembered under its lock token; in mode ip-set GetIPSet for each set.
 func (f *Firewall) Look(ctx context.Context) (waf.State, error) {
+	f.inAccount, f.wrote = 0, false
+	if named, ok := f.place.(*namedPlace); ok {
+		return named.look(ctx)
+	}
 	var listed []types.IPSetSummary
 	var looked bool
 	var lookErr error
 	err := f.listIPSets(ctx, func(page []types.IPSetSummary, last bool) bool {
+		f.inAccount += len(page)
 		for _, s := range page {
 			if f.names.MatchString(aws.ToString(s.Name)) {
 				listed = append(listed, s)
@@ -38,20 +40,20 @@ func (f *Firewall) Look(ctx context.Context) (waf.State, error) {
 		}
 		// AWS is said to return a marker always, also after the last item. So a page
 		// that is not full ends the list, which saves a call in every run, unless our rule
-		// refers to a set that is not on it, or a name has turned out to be taken by a set
-		// that we did not see.
+		// refers to a set that is not on it, or one that we left there is missing, or a name has
+		// turned out to be taken by a set that we did not see.
 		if !looked {
 			looked = true
-			if lookErr = f.findWebACL(ctx, listed); lookErr != nil {
+			if lookErr = f.place.find(ctx, listed); lookErr != nil {
 				return false
 			}
 		}
-		return f.thorough || f.acl != nil && slices.ContainsFunc(f.acl.ourRefs(f.base), func(arn string) bool {
+		return f.thorough || f.lacks(listed) || slices.ContainsFunc(f.place.refs(), func(arn string) bool {
 			return !slices.ContainsFunc(listed, func(s types.IPSetSummary) bool { return aws.ToString(s.ARN) == arn })
 		})
 	})
 	if err == nil && !looked {
-		lookErr = f.findWebACL(ctx, listed)
+		lookErr = f.place.find(ctx, listed)
 	}
 	if err := errors.Join(err, lookErr); err != nil {
 		return waf.State{}, err
@@ -62,33 +64,32 @@ func (f *Firewall) Look(ctx context.Context) (waf.State, error) {
 // state turns what was listed into what the Reconciler needs.
 func (f *Firewall) state(ctx context.Context, listed []types.IPSetSummary) (waf.State, error) {
 	state := waf.State{
-		Wall: fmt.Sprintf("web acl %s (%s %s)", f.target.WebACL, f.target.Scope, f.target.Region),
-		Base: f.base, Exists: f.acl != nil, RoomSets: maxReferences,
+		Wall: fmt.Sprintf("%s (%s %s)", f.place.title(), f.target.Scope, f.target.Region),
+		Base: f.base, Exists: f.place.exists(), RoomSets: f.place.room(), CanExcept: f.canExcept(),
+		SetsInAccount: f.inAccount, SetQuota: f.target.IPSetQuota,
 	}
-	var refs []string
-	if f.acl != nil {
-		refs = f.acl.ourRefs(f.base)
-	}
+	refs := f.place.refs()
 	f.sets = map[string]*ipSet{}
 	ours := map[string]bool{} // by ARN
 	known := map[string]bool{}
+	taken := map[string]string{}
 	for _, s := range listed {
-		set := waf.Set{Name: aws.ToString(s.Name), Family: familyOfName(aws.ToString(s.Name))}
+		set := waf.Set{Name: aws.ToString(s.Name)}
+		set.Family, set.Except = familyOfName(set.Name), isExcept(set.Name)
 		id, arn, token := aws.ToString(s.Id), aws.ToString(s.ARN), aws.ToString(s.LockToken)
 		known[id] = true
 		set.Mark, _, set.Marked = parseDescription(aws.ToString(s.Description))
 		if !set.Marked {
-			mine, err := f.tagged(ctx, arn)
+			mine, err := f.mine(ctx, set.Name, id, arn)
 			if err != nil {
 				return waf.State{}, fmt.Errorf("list tags of ip set %s: %w", set.Name, err)
 			}
 			if !mine {
 				state.Taken = append(state.Taken, set.Name)
+				taken[set.Name] = id
 				continue
 			}
 		}
-		m, read := f.memory[id]
-		set.Suspect = read && m.token != token
 		set.Referenced = slices.Contains(refs, arn)
 		ours[arn] = true
 		f.sets[set.Name] = &ipSet{name: set.Name, id: id, arn: arn, token: token}
@@ -99,25 +100,45 @@ func (f *Firewall) state(ctx context.Context, listed []types.IPSetSummary) (waf.
 			delete(f.memory, id)
 		}
 	}
+	f.taken = taken
 	slices.SortFunc(state.Sets, func(a, b waf.Set) int { return strings.Compare(a.Name, b.Name) })
-	if f.acl == nil {
+	if !f.place.exists() {
+		f.drifted(&state)
 		return state, nil
 	}
 	cameMeanwhile := func(arn string) bool {
 		name := nameInARN(arn)
 		return f.names.MatchString(name) && !slices.Contains(state.Taken, name)
 	}
-	if err := f.acl.checkOurs(f.base, ours, cameMeanwhile); err != nil {
-		return waf.State{}, fmt.Errorf("web acl %s: %w", f.target.WebACL, err)
+	if err := f.place.check(ours, cameMeanwhile); err != nil {
+		return waf.State{}, fmt.Errorf("%s: %w", f.place.title(), err)
 	}
-	state.RoomSets = maxReferences - f.acl.foreignRefs(f.base)
-	state.RuleOK = f.ruleOK()
-	state.Notes = f.acl.notes(f.base, f.target)
+	// A rule group with something in it that is not ours takes no more sets.
+	state.RoomSets, state.CanExcept = f.place.room(), f.canExcept()
+	state.RuleOK = f.place.ok()
+	state.Notes = f.place.notes()
+	f.drifted(&state)
 	return state, nil
 }
 
+func (f *Firewall) canExcept() bool {
+	groups, ok := f.place.(*ruleGroupPlace)
+	return f.target.canExcept() && (!ok || groups.canExcept())
+}
+
+// lacks tells whether a set that we left is not on the list.
+func (f *Firewall) lacks(listed []types.IPSetSummary) bool {
+	for name, l := range f.left {
+		if !l.Retired && !slices.ContainsFunc(listed, func(s types.IPSetSummary) bool { return aws.ToString(s.Name) == name }) {
+			return true
+		}
+	}
+	return false
+}
+
 func familyOfName(name string) waf.Family {
-	if i := strings.LastIndexByte(name, '-'); i > 0 && strings.HasSuffix(name[:i], "-v6") {
+	i := strings.LastIndexByte(name, '-')
+	if i > 0 && (strings.HasSuffix(name[:i], "-v6") || strings.HasSuffix(name[:i], "-v6-except")) {
 		return waf.IPv6
 	}
 	return waf.IPv4
@@ -130,6 +151,18 @@ func nameInARN(arn string) string {
 		return ""
 	}
 	return parts[2]
+}
+
+// mine tells whether a set with one of our names whose description says nothing is ours.
+// An id is AWS's own and never given twice: who has been asked once need not be asked again.
+func (f *Firewall) mine(ctx context.Context, name, id, arn string) (bool, error) {
+	switch {
+	case f.left[name].ID == id:
+		return true, nil
+	case f.taken[name] == id:
+		return false, nil
+	}
+	return f.tagged(ctx, arn)
 }
 
 // tagged tells whether a set whose description says nothing carries our tag. Only
@@ -145,69 +178,6 @@ func (f *Firewall) tagged(ctx context.Context, arn string) (bool, error) {
 	return slices.ContainsFunc(out.TagInfoForResource.TagList, func(t types.Tag) bool {
 		return aws.ToString(t.Key) == tagKey && aws.ToString(t.Value) == f.target.Name
 	}), nil
-}
-
-// findWebACL reads the web ACL into f.acl, nil if there is none.
-func (f *Firewall) findWebACL(ctx context.Context, listed []types.IPSetSummary) error {
-	f.acl = nil
-	id := f.aclID
-	for _, s := range listed {
-		if _, named, ok := parseDescription(aws.ToString(s.Description)); ok && id == "" {
-			id = named
-		}
-	}
-	if id != "" {
-		err := f.getWebACL(ctx, id)
-		if err == nil || code(err) != "WAFNonexistentItemException" {
-			return err
-		}
-		// Deleted and perhaps made anew under the same name since.
-	}
-	id, err := f.searchWebACL(ctx)
-	if err != nil || id == "" {
-		f.aclID = ""
-		return err
-	}
-	return f.getWebACL(ctx, id)
-}
-
-func (f *Firewall) getWebACL(ctx context.Context, id string) error {
-	var raw []byte
-	out, err := f.client.GetWebACL(ctx, &wafv2.GetWebACLInput{Name: &f.target.WebACL, Id: &id, Scope: f.scope()}, keepAnswer(&raw))
-	if err != nil {
-		return fmt.Errorf("get web acl %s: %w", f.target.WebACL, mapError(err))
-	}
-	acl, err := parseWebACL(raw)
-	if err != nil {
-		return fmt.Errorf("get web acl %s: %w", f.target.WebACL, err)
-	}
-	acl.id, acl.token = id, aws.ToString(out.LockToken)
-	f.acl, f.aclID = acl, id
-	return nil
-}
-
-// searchWebACL returns the id of the web ACL by its name, "" if there is none.
-func (f *Firewall) searchWebACL(ctx context.Context) (id string, err error) {
-	var marker *string
-	seen := map[string]bool{}
-	for range maxPages {
-		out, err := f.client.ListWebACLs(ctx, &wafv2.ListWebACLsInput{Scope: f.scope(), Limit: aws.Int32(pageSize), NextMarker: marker})
-		if err != nil {
-			return "", fmt.Errorf("list web acls: %w", mapError(err))
-		}
-		for _, s := range out.WebACLs {
-			if aws.ToString(s.Name) == f.target.WebACL {
-				return aws.ToString(s.Id), nil
-			}
-		}
-		next := aws.ToString(out.NextMarker)
-		if next == "" || len(out.WebACLs) == 0 || seen[next] {
-			return "", nil
-		}
-		seen[next] = true
-		marker = out.NextMarker
-	}
-	return "", fmt.Errorf("list web acls: %w: no end after %d pages", waf.ErrUnavailable, maxPages)
 }
 
 // listIPSets calls each with every page until it returns false or the list ends.

@@ -56,7 +56,12 @@ func parseDescription(text string) (m waf.Mark, acl string, ok bool) {
 }
 
 // setNames matches the names of a target's sets. No target's sets match another's:
-// what stands between the base and the number is exactly -v4- or -v6-.
+// what stands between the base and the number is exactly -v4- or -v6-, or -v4-except- or -v6-except-.
 func setNames(base string) *regexp.Regexp {
-	return regexp.MustCompile(`^` + regexp.QuoteMeta(base) + `-(v4|v6)-[0-9]{3,6}$`)
+	return regexp.MustCompile(`^` + regexp.QuoteMeta(base) + `-(v4|v6)-(except-)?[0-9]{3,6}$`)
 }
+
+var exceptName = regexp.MustCompile(`-(?:v4|v6)-except-[0-9]{3,6}$`)
+
+// isExcept tells an exceptions set by its name.
+func isExcept(name string) bool { return exceptName.MatchString(name) }

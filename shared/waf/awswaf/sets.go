@@ -37,18 +37,26 @@ func (f *Firewall) get(ctx context.Context, s *ipSet) (list []netip.Prefix, desc
 	if err != nil {
 		return nil, "", mapError(err)
 	}
-	list = make([]netip.Prefix, 0, len(out.IPSet.Addresses))
-	for _, text := range out.IPSet.Addresses {
-		// AWS gives IPv6 back in another spelling than it was sent in.
+	if list, err = parseAddresses(out.IPSet.Addresses); err != nil {
+		return nil, "", err
+	}
+	s.token, description = aws.ToString(out.LockToken), aws.ToString(out.IPSet.Description)
+	f.memory[s.id] = remembered{token: s.token, prefixes: list}
+	f.learn(s, s.token, description, list)
+	return list, description, nil
+}
+
+// parseAddresses reads a set's addresses. AWS gives IPv6 back in another spelling than it was sent in.
+func parseAddresses(texts []string) ([]netip.Prefix, error) {
+	list := make([]netip.Prefix, 0, len(texts))
+	for _, text := range texts {
 		p, err := netip.ParsePrefix(text)
 		if err != nil {
-			return nil, "", fmt.Errorf("address %q: %w: not a range", text, waf.ErrInvalid)
+			return nil, fmt.Errorf("address %q: %w: not a range", text, waf.ErrInvalid)
 		}
 		list = append(list, p)
 	}
-	s.token = aws.ToString(out.LockToken)
-	f.memory[s.id] = remembered{token: s.token, prefixes: list}
-	return list, aws.ToString(out.IPSet.Description), nil
+	return list, nil
 }
 
 // Put implements waf.Firewall.
@@ -57,11 +65,13 @@ func (f *Firewall) Put(ctx context.Context, set waf.Set) error {
 	for i, p := range set.Prefixes {
 		addresses[i] = p.String()
 	}
-	acl := ""
-	if f.acl != nil {
-		acl = f.acl.id
+	if named, ok := f.place.(*namedPlace); ok {
+		if err := named.put(ctx, set, addresses); err != nil {
+			return fmt.Errorf("update ip set %s: %w", set.Name, err)
+		}
+		return nil
 	}
-	description := describe(set.Mark, acl)
+	description := describe(set.Mark, f.place.id())
 	if s := f.sets[set.Name]; s != nil {
 		if err := f.update(ctx, s, set, description, addresses); err != nil {
 			return fmt.Errorf("update ip set %s: %w", set.Name, err)
@@ -75,14 +85,16 @@ func (f *Firewall) Put(ctx context.Context, set waf.Set) error {
 }
 
 func (f *Firewall) update(ctx context.Context, s *ipSet, set waf.Set, description string, addresses []string) error {
-	out, err := f.client.UpdateIPSet(ctx, &wafv2.UpdateIPSetInput{
-		Name: &s.name, Id: &s.id, Scope: f.scope(), LockToken: &s.token,
-		Addresses:   addresses,
-		Description: &description, // left out, it would be dropped
-	})
+	in := &wafv2.UpdateIPSetInput{Name: &s.name, Id: &s.id, Scope: f.scope(), LockToken: &s.token, Addresses: addresses}
+	if description != "" { // AWS shows none as "", and does not take that back
+		in.Description = &description // left out, it would be dropped
+	}
+	out, err := f.client.UpdateIPSet(ctx, in)
 	if err == nil {
 		s.token = aws.ToString(out.NextLockToken)
 		f.memory[s.id] = remembered{token: s.token, prefixes: set.Prefixes}
+		f.keep(s, s.token, set.Mark)
+		f.settle()
 		return nil
 	}
 	err = mapError(err)
@@ -99,6 +111,8 @@ func (f *Firewall) update(ctx context.Context, s *ipSet, set waf.Set, descriptio
 		return err
 	}
 	if stands == description && sameList(list, set.Prefixes) {
+		f.keep(s, s.token, set.Mark)
+		f.settle()
 		return nil
 	}
 	return err
@@ -147,17 +161,22 @@ func (f *Firewall) create(ctx context.Context, set waf.Set, description string, 
 func (f *Firewall) remember(set waf.Set, id, arn, token string) {
 	f.sets[set.Name] = &ipSet{name: set.Name, id: id, arn: arn, token: token}
 	f.memory[id] = remembered{token: token, prefixes: set.Prefixes}
+	f.keep(f.sets[set.Name], token, set.Mark)
+	f.settle()
 }
 
 // Delete implements waf.Firewall. References are also checked here, against the
 // web ACL as last seen: AWS itself says that it cannot always tell.
 func (f *Firewall) Delete(ctx context.Context, name string) error {
+	if _, named := f.place.(*namedPlace); named {
+		return fmt.Errorf("delete ip set %s: %w: in mode %s the sets are the user's", name, waf.ErrInvalid, ModeIPSet)
+	}
 	s := f.sets[name]
 	if s == nil {
 		return nil
 	}
-	if f.acl != nil && f.acl.refersTo(s.arn) {
-		return fmt.Errorf("delete ip set %s: %w by a rule of the web acl", name, waf.ErrInUse)
+	if f.place.uses(s.arn) {
+		return fmt.Errorf("delete ip set %s: %w by a rule of the %s", name, waf.ErrInUse, f.place.title())
 	}
 	_, err := f.client.DeleteIPSet(ctx, &wafv2.DeleteIPSetInput{Name: &s.name, Id: &s.id, Scope: f.scope(), LockToken: &s.token})
 	if err != nil && code(err) != "WAFNonexistentItemException" {
@@ -165,6 +184,7 @@ func (f *Firewall) Delete(ctx context.Context, name string) error {
 	}
 	delete(f.memory, s.id)
 	delete(f.sets, name)
+	f.settle()
 	return nil
 }
 

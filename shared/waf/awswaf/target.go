@@ -1,15 +1,11 @@
 package awswaf
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"regexp"
-	"slices"
-	"strconv"
 	"strings"
+
+	"github.com/tracewall/tracewall/shared/waf"
 )
 
 // Scopes, actions and modes of a Target.
@@ -17,11 +13,26 @@ const (
 	Regional   = "REGIONAL"
 	CloudFront = "CLOUDFRONT"
 
-	ActionBlock = "block"
-	ActionCount = "count"
+	ActionBlock     = "block"
+	ActionCount     = "count"
+	ActionChallenge = "challenge"
+	ActionCaptcha   = "captcha"
 
-	// ModeWebACL: generated rules inside the user's own web ACL.
+	// ModeWebACL: one generated rule inside the user's own web ACL.
 	ModeWebACL = "web-acl"
+	// ModeRuleGroup: rule groups of our own, to which the user refers once. UpdateWebACL is never called.
+	ModeRuleGroup = "rule-group"
+	// ModeIPSet: only GetIPSet and UpdateIPSet, on sets that the user names.
+	ModeIPSet = "ip-set"
+
+	PositionFirst = "first"
+	PositionLast  = "last"
+
+	DriftRepair = "repair"
+	DriftReport = "report"
+
+	// LoggedConnection: the log has the address that connected.
+	LoggedConnection = "connection"
 )
 
 // The defaults and limits of a Target.
@@ -30,191 +41,212 @@ const (
 	MaxSetSize      = 10_000 // AWS WAF: addresses per IP set, fixed
 	DefaultPriority = 101    // the founding story's first generated rule
 	cloudFrontAt    = "us-east-1"
-	// A pause in spelling: the sets' names are tracewall-<name>-v4-001 and AWS takes 128 characters.
+	// AWS takes 128 characters; the longest name made from it is tracewall-<name>-v4-except-000001.
 	maxTargetName = 64
 	// AWS's documentation of metric names; "ACLMetric" is appended to the web ACL's name.
 	maxWebACLName = 119
+
+	DefaultGroups = 1
+	// MaxGroups bounds rule groups: each is one of the 50 references of the web ACL that
+	// uses it, and 20 hold 10,000,000 addresses.
+	MaxGroups = 20
+
+	maxPriority    = 1_000_000_000 // ours; AWS takes any whole number from 0
+	maxIPSetQuota  = 100_000       // ours: beyond any quota that AWS grants
+	maxAddPercent  = 1_000_000     // ours
+	maxExternalID  = 1224          // AWS STS
+	maxHeaderName  = 255           // AWS WAF: IPSetForwardedIPConfig.HeaderName
+	maxBody        = 4096          // AWS WAF: bytes of a custom response body, fixed
+	maxHeaders     = 10            // AWS WAF: headers of one custom response, fixed
+	maxInsertName  = 64            // AWS WAF: CustomHTTPHeader.Name
+	maxInsertValue = 255           // AWS WAF: CustomHTTPHeader.Value
 )
 
-// Target is one web ACL that shall be equal to the blocklist.
+// Target is one wall on AWS that shall be equal to the blocklist.
 type Target struct {
-	Name     string // of the target; our rule and sets are named after it
+	Name     string // of the target; our rule, rule groups and sets are named after it
 	Region   string
 	Scope    string // Regional or CloudFront
-	Mode     string // ModeWebACL
-	WebACL   string // the web ACL's name; it is created when there is none
-	Action   string // ActionBlock or ActionCount
-	Priority int32  // of our rule, if it is free, else the next free one
-	SetSize  int    // addresses per IP set
+	Mode     string // ModeWebACL, ModeRuleGroup or ModeIPSet
+	WebACL   string // mode web-acl: its name, created when there is none; mode rule-group: optional, only read, to prove that the group is in force
+	Action   string // ActionBlock, ActionCount, ActionChallenge or ActionCaptcha; mode ip-set: "", the user's own rule decides
+	Priority int32  // mode web-acl: of our rule, if it is free, else the next free one; in a group of our own any will do
+	Position string // PositionFirst, PositionLast: before or after all of the user's rules, in place of Priority; "": Priority
+	SetSize  int    // addresses per IP set; by default 5,000, in mode ip-set, where no set can be added, 10,000
+
+	RoleARN    string // a role of another account to assume; "": the caller's own account
+	ExternalID string // what that role asks for; only with RoleARN
+
+	Groups int      // mode rule-group: how many rule groups, each for 50 sets; the user refers to each once
+	IPSets []string // mode ip-set: ARNs of the user's IP sets to fill
+
+	Response   *Response  // action block: what blocked clients are answered; nil: AWS WAF's own 403
+	Forwarded  *Forwarded // match the address in a header; nil: the connection's own
+	LoggedFrom string     // where the addresses in the log come from: LoggedConnection, or a header's name; "": not said
+
+	Drift      string // DriftRepair or DriftReport
+	MaxRelease int    // percent, 1 to 100; waf.Guard
+	MaxAdd     int    // percent; waf.Guard
+	IPSetQuota int    // IP sets that the account may have in the Region; 0: not said (AWS's default is 100)
+}
+
+// Response is AWS WAF's custom response to a blocked request.
+type Response struct {
+	Code        int               // one of those that AWS WAF takes: responseCodes
+	Body        string            // at most 4 KB; "": none
+	ContentType string            // of Body: TEXT_PLAIN (the default), TEXT_HTML or APPLICATION_JSON
+	Headers     map[string]string // inserted into the answer, at most 10
+}
+
+// Forwarded says in which header AWS WAF finds the client's address. To a request without that
+// header AWS WAF does not apply the rule at all, so nobody may reach the protected resource around
+// the proxy that sets it.
+type Forwarded struct {
+	Header   string // X-Forwarded-For, CF-Connecting-IP, …
+	Position string // FIRST, LAST or ANY
+	Fallback string // NO_MATCH (the default) or MATCH, when the header holds no valid address
 }
 
 var (
-	targetPattern = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$`)
-	regionPattern = regexp.MustCompile(`^[a-z]{2,4}(?:-[a-z]+)+-[0-9]{1,2}$`)
-	webACLPattern = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+	targetPattern     = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$`)
+	regionPattern     = regexp.MustCompile(`^[a-z]{2,4}(?:-[a-z]+)+-[0-9]{1,2}$`)
+	webACLPattern     = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+	rolePattern       = whenNeeded(`^arn:(aws[a-z-]*):iam::([0-9]{12}):role/(?:[\x21-\x7e]{1,510}/)?[A-Za-z0-9_+=,.@-]{1,64}$`)
+	externalIDPattern = regexp.MustCompile(`^[A-Za-z0-9_+=,.@:/-]{2,}$`)
+	ipSetPattern      = whenNeeded(`^arn:(aws[a-z-]*):wafv2:([a-z0-9-]+):([0-9]{12}):(regional|global)/ipset/[A-Za-z0-9_-]{1,128}/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+	headerPattern     = regexp.MustCompile(`^[A-Za-z0-9-]+$`)
+	insertPattern     = regexp.MustCompile(`^[A-Za-z0-9._$-]+$`)
 )
 
-// targetKeys is every key that ParseTargets knows.
-var targetKeys = []string{"name", "region", "scope", "mode", "web_acl", "action", "priority", "set_size"}
-
-// ParseTargets reads a JSON array of targets, as WAF_TARGETS holds it:
-//
-//	[{"name":"edge","region":"eu-west-1","scope":"REGIONAL","mode":"web-acl","web_acl":"shop","action":"block","priority":101,"set_size":5000}]
-//
-// name and web_acl are required, region too unless the scope is CLOUDFRONT (which
-// AWS keeps in us-east-1). scope defaults to REGIONAL, mode to web-acl, action to
-// block, priority to 101, set_size to 5,000. What is there and wrong is never
-// replaced by a default; the error names every problem at once.
-func ParseTargets(text string) ([]Target, error) {
-	dec := json.NewDecoder(strings.NewReader(text))
-	var raw []map[string]json.RawMessage
-	if err := dec.Decode(&raw); err != nil {
-		return nil, fmt.Errorf("targets: want a JSON array of objects: %w", err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("targets: want one JSON array and nothing after it")
-	}
-	if len(raw) == 0 {
-		return nil, errors.New("targets: want at least one target, got an empty array")
-	}
-	var problems []error
-	targets := make([]Target, len(raw))
-	names := map[string]int{}
-	walls := map[string]int{}
-	for i, fields := range raw {
-		f := targetFields{at: i, raw: fields, problems: &problems}
-		t := f.read()
-		targets[i] = t
-		if t.Name != "" {
-			if j, dup := names[t.Name]; dup {
-				f.bad("name", t.Name, fmt.Sprintf("a name that target %d does not have", j+1))
-			} else {
-				names[t.Name] = i
-			}
-		}
-		if t.WebACL != "" {
-			wall := t.Scope + " " + t.Region + " " + t.WebACL
-			if j, dup := walls[wall]; dup {
-				f.bad("web_acl", t.WebACL, fmt.Sprintf("a web ACL that target %d does not have in the same scope and region", j+1))
-			} else {
-				walls[wall] = i
-			}
-		}
-	}
-	if len(problems) > 0 {
-		return nil, errors.Join(problems...)
-	}
-	return targets, nil
-}
-
-// check is the same judgement for a Target that was made in code.
-func (t Target) check() error {
-	text, err := json.Marshal(map[string]any{
-		"name": t.Name, "region": t.Region, "scope": t.Scope, "mode": t.Mode, "web_acl": t.WebACL,
-		"action": t.Action, "priority": t.Priority, "set_size": t.SetSize,
-	})
-	if err != nil {
-		return err
-	}
-	_, err = ParseTargets("[" + string(text) + "]")
-	return err
-}
-
-// withDefaults fills in what a Target made in code leaves out.
+// withDefaults fills in what is left out.
 func (t Target) withDefaults() Target {
 	or := func(field *string, value string) {
 		if *field == "" {
 			*field = value
 		}
 	}
+	number := func(field *int, value int) {
+		if *field == 0 {
+			*field = value
+		}
+	}
 	or(&t.Scope, Regional)
 	or(&t.Mode, ModeWebACL)
-	or(&t.Action, ActionBlock)
+	or(&t.Drift, DriftRepair)
 	if t.Scope == CloudFront {
 		or(&t.Region, cloudFrontAt)
 	}
-	if t.SetSize == 0 {
-		t.SetSize = DefaultSetSize
+	switch t.Mode {
+	case ModeIPSet:
+		number(&t.SetSize, MaxSetSize)
+	default:
+		or(&t.Action, ActionBlock)
+		number(&t.SetSize, DefaultSetSize)
+	}
+	if t.Mode == ModeRuleGroup {
+		number(&t.Groups, DefaultGroups)
+	}
+	number(&t.MaxRelease, waf.DefaultMaxRelease)
+	number(&t.MaxAdd, waf.DefaultMaxAdd)
+	if t.Response != nil && t.Response.Body != "" {
+		r := *t.Response // the caller's stays as it is
+		or(&r.ContentType, textPlain)
+		t.Response = &r
+	}
+	if t.Forwarded != nil {
+		f := *t.Forwarded
+		or(&f.Fallback, fallbackNoMatch)
+		t.Forwarded = &f
 	}
 	return t
 }
 
-// targetFields reads one object and collects its problems.
-type targetFields struct {
-	at       int
-	raw      map[string]json.RawMessage
-	problems *[]error
-}
-
-func (f targetFields) bad(field, value, want string) {
-	if len(value) > 80 {
-		value = value[:80] + "…"
+// check is ParseTargets's judgement for a Target that was made in code.
+func (t Target) check() error {
+	text, err := json.Marshal([]any{t.fields()})
+	if err != nil {
+		return err
 	}
-	*f.problems = append(*f.problems, fmt.Errorf("targets: target %d: %s %q: want %s", f.at+1, field, value, want))
+	_, err = ParseTargets(string(text))
+	return err
 }
 
-func (f targetFields) read() Target {
-	var unknown []string
-	for key := range f.raw {
-		if !slices.Contains(targetKeys, key) {
-			unknown = append(unknown, key)
+// fields is the JSON object from which ParseTargets would make this Target. All that is not zero is in it,
+// also where it does not belong, so that it is refused.
+func (t Target) fields() map[string]any {
+	all := map[string]any{}
+	put := func(key string, value any, there bool) {
+		if there {
+			all[key] = value
 		}
 	}
-	slices.Sort(unknown)
-	for _, key := range unknown {
-		f.bad("key", key, "one of "+strings.Join(targetKeys, ", "))
+	for key, value := range map[string]string{
+		"name": t.Name, "region": t.Region, "scope": t.Scope, "mode": t.Mode, "web_acl": t.WebACL, "action": t.Action,
+		"role_arn": t.RoleARN, "external_id": t.ExternalID, "logged_from": t.LoggedFrom, "drift": t.Drift,
+	} {
+		put(key, value, value != "")
 	}
-	t := Target{
-		Name:     f.text("name", "", "1 to 64 of a-z 0-9 and - (not at either end)", func(s string) bool { return len(s) <= maxTargetName && targetPattern.MatchString(s) }),
-		Scope:    f.text("scope", Regional, "REGIONAL or CLOUDFRONT", oneOf(Regional, CloudFront)),
-		Mode:     f.text("mode", ModeWebACL, "web-acl (the only mode so far)", oneOf(ModeWebACL)),
-		WebACL:   f.text("web_acl", "", "1 to 119 of A-Z a-z 0-9 _ -", func(s string) bool { return len(s) <= maxWebACLName && webACLPattern.MatchString(s) }),
-		Action:   f.text("action", ActionBlock, "block or count", oneOf(ActionBlock, ActionCount)),
-		Priority: int32(f.number("priority", DefaultPriority, 0, 1_000_000_000)),
-		SetSize:  int(f.number("set_size", DefaultSetSize, 1, MaxSetSize)),
+	for key, value := range map[string]int{
+		"set_size": t.SetSize, "groups": t.Groups, "max_release": t.MaxRelease, "max_add": t.MaxAdd, "ip_set_quota": t.IPSetQuota,
+	} {
+		put(key, value, value != 0)
 	}
-	if t.Scope == CloudFront {
-		t.Region = f.text("region", cloudFrontAt, "us-east-1 (or nothing) for scope CLOUDFRONT", oneOf(cloudFrontAt))
-	} else {
-		t.Region = f.text("region", "", "an AWS region such as eu-west-1", regionPattern.MatchString)
+	switch {
+	case t.Position != "":
+		all["priority"] = t.Position
+	case t.Mode == ModeRuleGroup, t.Mode == ModeIPSet && t.Priority == 0:
+		// Not said. In code there is always some number.
+	default:
+		all["priority"] = t.Priority
 	}
-	return t
-}
-
-// text reads a string; an absent one becomes the default, which is "" for a required field.
-func (f targetFields) text(field, absent, want string, ok func(string) bool) string {
-	raw, there := f.raw[field]
-	if !there {
-		if absent == "" {
-			*f.problems = append(*f.problems, fmt.Errorf("targets: target %d: %s is missing: want %s", f.at+1, field, want))
+	put("ip_sets", t.IPSets, len(t.IPSets) > 0)
+	if r := t.Response; r != nil {
+		response := map[string]any{"code": r.Code}
+		for key, value := range map[string]string{"body": r.Body, "content_type": r.ContentType} {
+			if value != "" {
+				response[key] = value
+			}
 		}
-		return absent
+		if len(r.Headers) > 0 {
+			response["headers"] = r.Headers
+		}
+		all["response"] = response
 	}
-	var s string
-	if err := json.Unmarshal(raw, &s); err != nil || bytes.Equal(raw, []byte("null")) {
-		f.bad(field, string(raw), "a string: "+want)
-		return ""
+	if f := t.Forwarded; f != nil {
+		all["forwarded"] = map[string]any{"header": f.Header, "position": f.Position, "fallback": f.Fallback}
 	}
-	if !ok(s) {
-		f.bad(field, s, want)
-		return ""
-	}
-	return s
+	return all
 }
 
-func (f targetFields) number(field string, absent, least, most int64) int64 {
-	raw, there := f.raw[field]
-	if !there {
-		return absent
+// account returns the account that the target is in, "" if it is the caller's own.
+func (t Target) account() string {
+	if m := rolePattern().FindStringSubmatch(t.RoleARN); m != nil {
+		return m[2]
 	}
-	n, err := strconv.ParseInt(string(raw), 10, 64)
-	if err != nil || n < least || n > most {
-		f.bad(field, string(raw), fmt.Sprintf("a whole number from %d to %d", least, most))
-		return absent
-	}
-	return n
+	return ""
 }
 
-func oneOf(list ...string) func(string) bool {
-	return func(s string) bool { return slices.Contains(list, s) }
+// partition returns the part of AWS that a Region is in. Nothing of one can be used from another.
+func partition(region string) string {
+	for _, p := range []struct{ prefix, name string }{
+		{"cn-", "aws-cn"},
+		{"us-gov-", "aws-us-gov"},
+		{"us-iso-", "aws-iso"},
+		{"us-isob-", "aws-iso-b"},
+		{"eu-isoe-", "aws-iso-e"},
+		{"us-isof-", "aws-iso-f"},
+		{"eusc-", "aws-eusc"},
+	} {
+		if strings.HasPrefix(region, p.prefix) {
+			return p.name
+		}
+	}
+	return "aws"
+}
+
+// canExcept tells whether the rule can spare addresses. It cannot where one request can have
+// several addresses, or none and match nevertheless: whoever put a spared address into
+// the header would escape. In mode ip-set the rule is the user's.
+func (t Target) canExcept() bool {
+	return t.Mode != ModeIPSet && (t.Forwarded == nil || t.Forwarded.Position != positionAny && t.Forwarded.Fallback != fallbackMatch)
 }
