@@ -20,6 +20,8 @@ import (
 const (
 	region = "eu-west-1"
 	acl    = "shop"
+	// balancer is what the web ACL of the user protects.
+	balancer = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/shop/50dc6c495c0c9188"
 )
 
 // sharedHTTP keeps thousands of short-lived Firewalls from having a connection each.
@@ -36,6 +38,9 @@ func newCloud(t *testing.T, opts waftest.AWSOptions) *cloud {
 	t.Helper()
 	c := emptyCloud(t, opts)
 	if err := c.SeedWebACL(region, awswaf.Regional, acl); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Associate(region, acl, balancer); err != nil {
 		t.Fatal(err)
 	}
 	return c

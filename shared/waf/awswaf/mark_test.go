@@ -33,6 +33,22 @@ func TestDescriptionFitsAndComesBack(t *testing.T) {
 	}
 }
 
+func TestExceptionsSetsAreKnownByName(t *testing.T) {
+	const base = "tracewall-edge"
+	for name, want := range map[string]string{
+		waf.SetName(base, waf.IPv4, 1): "block", waf.SetName(base, waf.IPv6, 120): "block",
+		waf.ExceptName(base, waf.IPv4, 1): "except", waf.ExceptName(base, waf.IPv6, 7): "except",
+		base + "-v4-except": "", base + "-v4-except-1": "", base + "-v5-except-001": "", base + "-except-v4-001": "", base + "-v4-except-001-old": "",
+		"tracewall-edge-v4-v4-001": "", "tracewall-edges-v4-001": "", base + "-v4-001-except-001": "",
+		waf.SetName("tracewall-edge-v4-except", waf.IPv4, 1): "", // of a target named edge-v4-except
+	} {
+		got := awswaf.KindOfSet(base, name)
+		if got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+}
+
 func FuzzParseDescription(f *testing.F) {
 	good := awswaf.Describe(waf.Mark{Epoch: "e", Generation: 7, Count: 3}, "0b5e")
 	for _, s := range []string{good, good + " ", "tracewall " + good, strings.Replace(good, "gen:7", "gen:99999999999999999999", 1), "", "the office"} {
