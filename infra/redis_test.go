@@ -2,6 +2,7 @@ package infra_test
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -138,9 +139,27 @@ func TestRedisUsersMayDoTheirWork(t *testing.T) {
 	_, err = sync.Allowlist(ctx)
 	must("sync reads the allowlist", err)
 	must("sync saves its status", sync.SaveStatus(ctx, "main", []byte("{}")))
+	_, err = sync.Status(ctx, "main")
+	must("sync reads its status", err)
+	stands, err := sync.Await(ctx, "", 0)
+	must("sync asks where the handoff stands", err)
+	_, err = sync.Await(ctx, stands, time.Millisecond)
+	must("sync waits for the handoff", err)
+	_, err = sync.Ended(ctx, later, []netip.Prefix{netip.MustParsePrefix("139.135.1.1/32"), netip.MustParsePrefix("192.0.2.0/24")})
+	must("sync asks what has ended", err)
+	must("operator approves", operator.SaveApproval(ctx, "main", blocklist.Approval{Release: 1, At: now}))
+	_, _, err = sync.Approval(ctx, "main")
+	must("sync reads an approval", err)
+	if _, ok, err := sync.UseApproval(ctx, "main"); err != nil || !ok {
+		t.Errorf("sync uses the approval: %v, err = %v", ok, err)
+	}
 
 	_, _, err = operator.Lookup(ctx, later, bad)
 	must("operator looks somebody up", err)
+	_, err = operator.About(ctx, later, bad)
+	must("operator has somebody explained", err)
+	_, err = operator.Groups(ctx)
+	must("operator asks which walls there are", err)
 	_, err = operator.Status(ctx, "main")
 	must("operator reads a status", err)
 	_, err = operator.Run(ctx, "last")
@@ -181,6 +200,7 @@ func TestRedisUsersMayDoNothingElse(t *testing.T) {
 			{"SET", p + "allowlist", ""},
 			{"XADD", p + "handoff", "*", "a", "b"},
 			{"SET", p + "run:last", "{}"},
+			{"ZADD", p + "expiry", "1", "ip:192.0.2.1"}, // would explain away a release
 			{"EVAL", "return redis.call('DEL', KEYS[1])", "1", p + "expiry"},
 		},
 		"operator": {{"GET", "other"}},

@@ -77,12 +77,12 @@ func runAllow(ctx context.Context, a *app, args []string) error {
 
 // warnBlocked tells who is on both lists. It is a courtesy: its failures are of no importance.
 func (a *app) warnBlocked(ctx context.Context, store interface {
-	Each(context.Context, time.Time, func([]blocklist.Entry) error) error
+	Each(context.Context, time.Time, func([]blocklist.Entry) error) (blocklist.Version, error)
 }, list allowlist.List,
 ) {
 	now := a.now().UTC().Truncate(time.Second)
 	var both told
-	_ = store.Each(ctx, now, func(page []blocklist.Entry) error {
+	_, _ = store.Each(ctx, now, func(page []blocklist.Entry) error {
 		for _, e := range page {
 			if why, ok := list.Covers(e.Indicator, now); ok {
 				both.add("%s is blocked and now %s", e.Indicator.Masked(), why)

@@ -62,7 +62,7 @@ func runList(ctx context.Context, a *app, args []string) error {
 	if *asJSON {
 		page = l.json
 	}
-	if err := store.Each(ctx, now, page); err != nil {
+	if _, err := store.Each(ctx, now, page); err != nil {
 		_ = out.Flush() // what has been listed so far is true all the same
 		return explain(err)
 	}

@@ -88,7 +88,7 @@ func withInside(ctx context.Context, store *redisstore.Store, now time.Time, nam
 		return nil, usagef("%d ranges: want at most %d at once", len(ranges), maxCovered)
 	}
 	if len(ranges) > 0 {
-		err := store.Each(ctx, now, func(entries []blocklist.Entry) error {
+		_, err := store.Each(ctx, now, func(entries []blocklist.Entry) error {
 			for _, e := range entries {
 				p := e.Indicator.Prefix()
 				if p.IsValid() && slices.ContainsFunc(ranges, func(r netip.Prefix) bool { return r.Bits() <= p.Bits() && r.Contains(p.Addr()) }) {

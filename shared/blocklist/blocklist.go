@@ -90,6 +90,12 @@ type Snapshot struct {
 	Entries    []Entry
 }
 
+// Version says which list was read, and how new it was at least.
+type Version struct {
+	Epoch      string // see Snapshot
+	Generation uint64
+}
+
 // Notice is one handoff message: the list changed.
 type Notice struct {
 	ID         string

@@ -45,6 +45,10 @@ func TestStore(t *testing.T, open func(t *testing.T) Harness) {
 		{"an entry that has ended is no damage", testEnded},
 		{"the handoff rings for changes only, and until acknowledged", testHandoff},
 		{"a lease has one holder and a growing token", testLease},
+		{"waiting for the handoff misses nothing", testAwait},
+		{"what left in good order is told from what vanished", testLeft},
+		{"what is erased leaves no trace", testErased},
+		{"an approval is used once", testApproval},
 		{"first is true once", testFirst},
 		{"reports and statuses come back as they were saved", testRecords},
 		{"the allowlist comes back whole or as an error", testAllowlist},
@@ -157,11 +161,15 @@ func testPut(t *testing.T, h Harness) {
 		t.Errorf("lookup of nobody = %v %v", ok, err)
 	}
 	n := 0
-	if err := h.Store.Each(t.Context(), noon, func(page []blocklist.Entry) error { n += len(page); return nil }); err != nil || n != 4 {
+	version, err := h.Store.Each(t.Context(), noon, func(page []blocklist.Entry) error { n += len(page); return nil })
+	if err != nil || n != 4 {
 		t.Errorf("each: %d entries, err = %v", n, err)
 	}
+	if s, err := h.Store.Snapshot(t.Context(), noon); err != nil || version != (blocklist.Version{Epoch: s.Epoch, Generation: s.Generation}) || s.Epoch == "" {
+		t.Errorf("each was of %+v, the snapshot of %s, %d", version, s.Epoch, s.Generation)
+	}
 	stop := errors.New("stop")
-	if err := h.Store.Each(t.Context(), noon, func([]blocklist.Entry) error { return stop }); !errors.Is(err, stop) {
+	if _, err := h.Store.Each(t.Context(), noon, func([]blocklist.Entry) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("each: err = %v, want the func's", err)
 	}
 	full.Rules[0] = "changed by the caller"

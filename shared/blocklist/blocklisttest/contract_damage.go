@@ -13,7 +13,7 @@ func readers(t *testing.T, s Store, want error) {
 	if snap, err := s.Snapshot(t.Context(), noon); !errors.Is(err, want) || len(snap.Entries) > 0 {
 		t.Errorf("snapshot: %d entries, err = %v, want %v", len(snap.Entries), err, want)
 	}
-	if err := s.Each(t.Context(), noon, func([]blocklist.Entry) error { return nil }); !errors.Is(err, want) {
+	if _, err := s.Each(t.Context(), noon, func([]blocklist.Entry) error { return nil }); !errors.Is(err, want) {
 		t.Errorf("each: err = %v, want %v", err, want)
 	}
 }

@@ -27,13 +27,14 @@ type Fake struct {
 	// OnPut and OnRemove decide about writes of the list.
 	OnPut    func(b blocklist.Batch) (apply bool, err error)
 	OnRemove func(inds []threat.Indicator) (apply bool, err error)
-	// OnSave decides about SaveRun, SaveStatus, SaveAllowlist and Ack, named by what: "run", "status", "allowlist", "ack".
+	// OnSave decides about SaveRun, SaveStatus, SaveAllowlist, Ack, SaveApproval and
+	// UseApproval, named by what: "run", "status", "allowlist", "ack", "approval", "use approval".
 	OnSave func(what, id string) (apply bool, err error)
 	// OnAcquire, OnRenew decide about leases.
 	OnAcquire func(job string) (apply bool, err error)
 	OnRenew   func(job string) (apply bool, err error)
 	// OnRead decides about reads: "snapshot", "lookup", "checkpoint", "receive",
-	// "run", "status", "allowlist", "first". A non-nil error is the answer.
+	// "run", "status", "allowlist", "first", "ended", "await", "approval". A non-nil error is the answer.
 	OnRead func(what string) error
 	// Clock is what leases and times to live of records run on; time.Now if nil.
 	// Entries are judged by the now of each call instead.
@@ -57,6 +58,8 @@ type Fake struct {
 	records     map[string][]byte
 	allow       *allowlist.List
 	allowBad    bool
+	approvals   map[string]fakeApproval
+	rung        chan struct{} // closed by the next message; nil: nobody waits
 }
 
 type fakeLease struct {
@@ -194,6 +197,10 @@ func (f *Fake) changed(run string, added, extended, removed int) {
 	f.messages = append(f.messages, blocklist.Notice{
 		ID: strconv.Itoa(f.lastID) + "-0", Run: run, Generation: f.generation, Added: added, Removed: removed,
 	})
+	if f.rung != nil {
+		close(f.rung)
+		f.rung = nil
+	}
 }
 
 // Snapshot implements Store.
@@ -226,17 +233,17 @@ func (f *Fake) Snapshot(ctx context.Context, now time.Time) (blocklist.Snapshot,
 }
 
 // Each implements Store.
-func (f *Fake) Each(ctx context.Context, now time.Time, fn func([]blocklist.Entry) error) error {
+func (f *Fake) Each(ctx context.Context, now time.Time, fn func([]blocklist.Entry) error) (blocklist.Version, error) {
 	s, err := f.Snapshot(ctx, now)
 	if err != nil {
-		return err
+		return blocklist.Version{}, err
 	}
 	for page := range slices.Chunk(s.Entries, 1000) {
 		if err := fn(page); err != nil {
-			return err
+			return blocklist.Version{}, err
 		}
 	}
-	return nil
+	return blocklist.Version{Epoch: s.Epoch, Generation: s.Generation}, nil
 }
 
 // Lookup implements Store.
@@ -277,7 +284,7 @@ func (f *Fake) Flush() {
 	f.epoch, f.generation, f.damaged = "", 0, ""
 	f.entries, f.lost, f.pasts, f.checkpoints = nil, nil, nil, nil
 	f.leases, f.fences, f.messages, f.groups = nil, nil, nil, nil
-	f.once, f.records, f.allow, f.allowBad = nil, nil, nil, false
+	f.once, f.records, f.approvals, f.allow, f.allowBad = nil, nil, nil, nil, false
 }
 
 // Lose takes one part away; see Harness.

@@ -23,6 +23,7 @@ func TestFakeKeepsTheContract(t *testing.T) {
 			Flush:   func(blocklisttest.TB) { f.Flush() },
 			Lose:    func(_ blocklisttest.TB, part string) { f.Lose(part) },
 			Corrupt: func(_ blocklisttest.TB, part string) { f.Corrupt(part) },
+			Erase:   func(_ blocklisttest.TB, ind threat.Indicator) { f.Erase(ind) },
 			Advance: func(d time.Duration) { mu.Lock(); defer mu.Unlock(); now = now.Add(d) },
 		}
 	})

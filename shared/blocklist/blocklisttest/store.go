@@ -5,6 +5,7 @@ package blocklisttest
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/tracewall/tracewall/shared/allowlist"
@@ -18,12 +19,14 @@ type Store interface {
 	Put(ctx context.Context, b blocklist.Batch) (blocklist.Changes, error)
 	Remove(ctx context.Context, now time.Time, run string, inds []threat.Indicator) (removed int, err error)
 	Snapshot(ctx context.Context, now time.Time) (blocklist.Snapshot, error)
-	Each(ctx context.Context, now time.Time, fn func([]blocklist.Entry) error) error
+	Each(ctx context.Context, now time.Time, fn func([]blocklist.Entry) error) (blocklist.Version, error)
 	Lookup(ctx context.Context, now time.Time, ind threat.Indicator) (blocklist.Entry, bool, error)
 	Checkpoint(ctx context.Context, rule string) (time.Time, bool, error)
 	Acquire(ctx context.Context, job string, ttl time.Duration) (*blocklist.Lease, error)
 	Receive(ctx context.Context, group, consumer string, claimAfter time.Duration) ([]blocklist.Notice, error)
 	Ack(ctx context.Context, group string, ids ...string) error
+	Await(ctx context.Context, after string, timeout time.Duration) (last string, err error)
+	Ended(ctx context.Context, now time.Time, prefixes []netip.Prefix) (int, error)
 	First(ctx context.Context, key string, ttl time.Duration) (bool, error)
 	SaveRun(ctx context.Context, id string, report []byte) error
 	Run(ctx context.Context, id string) ([]byte, error)
@@ -31,6 +34,9 @@ type Store interface {
 	Status(ctx context.Context, target string) ([]byte, error)
 	SaveAllowlist(ctx context.Context, list allowlist.List) error
 	Allowlist(ctx context.Context) (allowlist.List, error)
+	SaveApproval(ctx context.Context, target string, a blocklist.Approval) error
+	Approval(ctx context.Context, target string) (a blocklist.Approval, ok bool, err error)
+	UseApproval(ctx context.Context, target string) (a blocklist.Approval, ok bool, err error)
 	Close() error
 }
 
@@ -47,6 +53,8 @@ type Harness struct {
 	Lose func(t TB, part string)
 	// Corrupt overwrites one part ("allowlist", or "entry:" + key) with garbage.
 	Corrupt func(t TB, part string)
+	// Erase takes an entry away with its place in the index and all that remembers it.
+	Erase func(t TB, ind threat.Indicator)
 	// Advance lets the store's own clock run on; nil if it cannot be set.
 	Advance func(d time.Duration)
 }

@@ -93,3 +93,31 @@ func BenchmarkPutRun(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkEnded1M asks a real redis-server about 1,000,000 prefixes: all ended, and none known.
+func BenchmarkEnded1M(b *testing.B) {
+	now := time.Now()
+	store := open(b, blocklisttest.StartRedis(b).URL)
+	batch := many(b, 1_000_000, now)
+	if _, err := store.Put(b.Context(), batch); err != nil {
+		b.Fatal(err)
+	}
+	known, unknown := make([]netip.Prefix, len(batch.Offences)), make([]netip.Prefix, len(batch.Offences))
+	for i, o := range batch.Offences {
+		known[i] = o.Indicator.Prefix()
+		addr := known[i].Addr().As4()
+		addr[0] = 60
+		unknown[i] = netip.PrefixFrom(netip.AddrFrom4(addr), 32)
+	}
+	for name, list := range map[string][]netip.Prefix{"ended": known, "unknown": unknown} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				n, err := store.Ended(b.Context(), now.Add(73*time.Hour), list)
+				if err != nil || (n != len(list)) != (name == "unknown") {
+					b.Fatalf("%d ended, err = %v", n, err)
+				}
+			}
+			b.ReportMetric(b.Elapsed().Seconds()/float64(b.N), "s/1M")
+		})
+	}
+}

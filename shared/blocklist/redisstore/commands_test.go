@@ -29,7 +29,7 @@ var redis5 = map[string][]string{
 	"zadd": {"gt", "lt"}, "zcard": nil, "zcount": nil, "zscore": nil, "zrem": nil, "zrange": {"byscore", "bylex", "rev", "limit"},
 	"zrevrange": nil, "zremrangebyrank": nil, "time": nil,
 	"xadd": {"nomkstream", "minid", "limit"}, "xlen": nil, "xrange": {"("}, "xack": nil, "xgroup": {"createconsumer", "entriesread"},
-	"xreadgroup": {"claim"}, "xpending": {"idle"}, "xclaim": {"lastid"},
+	"xread": nil, "xrevrange": {"("}, "xreadgroup": {"claim"}, "xpending": {"idle"}, "xclaim": {"lastid"}, "xinfo": nil,
 }
 
 // handshake is what the client sends by itself: HELLO is of Redis 6, and the client
@@ -76,6 +76,8 @@ func TestOnlyCommandsOfRedis5AreSentUnderOneHashTag(t *testing.T) {
 		h2 := client()
 		_, _, _ = h2.Repair(t.Context(), time.Now())
 		_ = h2.Ping(t.Context())
+		_, _ = h2.About(t.Context(), time.Now(), indicator(t, "ip:203.0.113.7"))
+		_, _ = h2.Groups(t.Context())
 		return h
 	})
 	if len(rec.seen) < 20 {

@@ -1,6 +1,8 @@
 package redisstore
 
 import (
+	"time"
+
 	"github.com/redis/go-redis/v9"
 
 	"github.com/tracewall/tracewall/shared/blocklist"
@@ -9,6 +11,12 @@ import (
 
 // SetSizes makes a store work in small pieces.
 func (s *Store) SetSizes(tx, page int) { s.txSize, s.pageSize = tx, page }
+
+// SetBounds makes a store look less far around what it does not know, and wait in short slices.
+func (s *Store) SetBounds(around int, slice time.Duration) { s.around, s.slice = around, slice }
+
+// AroundChunk is how many ranges are looked around at once.
+const AroundChunk = aroundChunk
 
 // Decode reads an entry's value.
 func Decode(ind threat.Indicator, text string) (blocklist.Entry, error) {

@@ -39,6 +39,12 @@ func WithTLS(c *tls.Config) Option {
 	}
 }
 
+// Dialling makes Open begin to connect in the background, and keep one connection
+// open: a function that starts cold has it by the time that its first event is there.
+func Dialling() Option {
+	return func(o *redis.UniversalOptions) { o.MinIdleConns = 1 }
+}
+
 // Open makes a Store from an address:
 //
 //	redis://[user[:password]@]host[:port][/database]

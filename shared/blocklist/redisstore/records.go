@@ -77,7 +77,7 @@ func (s *Store) Run(ctx context.Context, id string) ([]byte, error) {
 	return s.record(ctx, "run", id)
 }
 
-// SaveStatus keeps what a firewall target last proved, for thirty days.
+// SaveStatus keeps what a firewall target's last run did, for thirty days.
 func (s *Store) SaveStatus(ctx context.Context, target string, status []byte) error {
 	if err := name("target", target); err != nil {
 		return fmt.Errorf("save status: %w", err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tracewall/tracewall/shared/blocklist/blocklisttest"
 	"github.com/tracewall/tracewall/shared/blocklist/redisstore"
+	"github.com/tracewall/tracewall/shared/threat"
 )
 
 var _ blocklisttest.Store = (*redisstore.Store)(nil)
@@ -37,6 +38,13 @@ func harness(t *testing.T, url string, raw redis.UniversalClient, opts ...rediss
 		Flush:   func(t blocklisttest.TB) { fail(t, raw.FlushAll(ctx).Err()) },
 		Lose:    func(t blocklisttest.TB, part string) { fail(t, raw.Del(ctx, prefix+part).Err()) },
 		Corrupt: func(t blocklisttest.TB, part string) { fail(t, raw.Set(ctx, prefix+part, `{"v":1`, 0).Err()) },
+		Erase: func(t blocklisttest.TB, ind threat.Indicator) {
+			fail(t, raw.Del(ctx, prefix+"entry:"+ind.Key(), prefix+"past:"+ind.Key()).Err())
+			fail(t, raw.ZRem(ctx, prefix+"expiry", ind.Key()).Err())
+			n, err := raw.ZCard(ctx, prefix+"expiry").Result()
+			fail(t, err)
+			fail(t, raw.Set(ctx, prefix+"size", n, 0).Err())
+		},
 	}
 }
 

@@ -78,26 +78,55 @@ func (s *Store) Snapshot(ctx context.Context, now time.Time) (blocklist.Snapshot
 }
 
 // Each hands the list to fn page by page, longest-lasting first, without holding it
-// whole. An error of fn ends it and is returned as it is. Until Each has returned
-// without an error fn has not seen the whole list.
-func (s *Store) Each(ctx context.Context, now time.Time, fn func([]blocklist.Entry) error) error {
+// whole, and then says which list it was. The next pages are read while fn works. An
+// error of fn ends it and is returned as it is. Until Each has returned without an error fn has
+// not seen the whole list.
+func (s *Store) Each(ctx context.Context, now time.Time, fn func([]blocklist.Entry) error) (blocklist.Version, error) {
 	idx, err := s.index(ctx, now)
 	if err != nil {
-		return wrap("read blocklist", err)
+		return blocklist.Version{}, wrap("read blocklist", err)
 	}
-	for from := 0; from < len(idx.members); from += s.pageSize {
-		entries, err := s.page(ctx, now, idx, from, nil)
-		if err != nil {
-			return wrap("read blocklist", err)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type page struct {
+		entries []blocklist.Entry
+		err     error
+	}
+	ahead := make(chan chan page, readers-1)
+	go func() {
+		defer close(ahead)
+		for from := 0; from < len(idx.members); from += s.pageSize {
+			one := make(chan page, 1)
+			select {
+			case ahead <- one:
+			case <-ctx.Done():
+				return
+			}
+			go func() {
+				entries, err := s.page(ctx, now, idx, from, nil)
+				one <- page{entries, err}
+			}()
 		}
-		if len(entries) == 0 {
+	}()
+	for one := range ahead {
+		p := <-one
+		if p.err != nil {
+			return blocklist.Version{}, wrap("read blocklist", p.err)
+		}
+		if len(p.entries) == 0 {
 			continue
 		}
-		if err := fn(entries); err != nil {
-			return err
+		if err := fn(p.entries); err != nil {
+			return blocklist.Version{}, err
 		}
 	}
-	return wrap("read blocklist", s.sameEpoch(ctx, idx.epoch))
+	if err := ctx.Err(); err != nil {
+		return blocklist.Version{}, wrap("read blocklist", err) // the last pages may never have been asked for
+	}
+	if err := s.sameEpoch(ctx, idx.epoch); err != nil {
+		return blocklist.Version{}, wrap("read blocklist", err)
+	}
+	return blocklist.Version{Epoch: idx.epoch, Generation: idx.generation}, nil
 }
 
 // Lookup returns the entry of exactly this Indicator; ok is false when it is not

@@ -20,7 +20,8 @@
 //	lease:NAME fence:NAME    who does job NAME now; the last fencing number
 //	allowlist                checksum line, then the allowlist's text
 //	run:ID run:last          reports of runs, JSON, 7 days
-//	status:TARGET            what a firewall target last proved, JSON, 30 days
+//	status:TARGET            what a firewall target's last run did and left for the next, JSON, 30 days
+//	approval:TARGET          an operator's word for the target's next run, JSON, 1 hour
 //	once:HASH                keys that First has seen
 //	put:ID                   the ticket of a write in progress, minutes
 //
@@ -89,15 +90,17 @@ const placeTTL = pastTTL + 2*24*time.Hour
 // Store is a blocklist in Redis. It is safe for concurrent use.
 type Store struct {
 	db       redis.UniversalClient
-	txSize   int // Indicators in one transaction; a field so that tests need no million
-	pageSize int // entries read at a time
+	txSize   int           // Indicators in one transaction; a field so that tests need no million
+	pageSize int           // entries read at a time
+	around   int           // places that one Ended may look up around ranges without one
+	slice    time.Duration // the longest blocking read
 }
 
 // New makes a Store that uses client and, on Close, closes it. The client's own
 // timeouts apply; give it ContextTimeoutEnabled, or contexts only count between
 // commands. Open makes a fitting one.
 func New(client redis.UniversalClient) *Store {
-	return &Store{db: client, txSize: maxTx, pageSize: 4000}
+	return &Store{db: client, txSize: maxTx, pageSize: 4000, around: maxAround, slice: awaitSlice}
 }
 
 // Close closes the connections.
