@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
@@ -17,7 +18,7 @@ const oneTarget = `[{"name":"edge","region":"eu-west-1","scope":"REGIONAL","mode
 
 // good is an environment in which nothing is wrong and nothing is left out.
 var good = map[string]string{
-	"REDIS_URL": "rediss://sync:p4ss-w0rd@redis.example.com:6379/0", "WAF_TARGETS": oneTarget, "SYNC_MODE": "enforce",
+	"REDIS_URL": "rediss://sync:p4ss-w0rd@redis.example.com:6379/0", "WAF_TARGETS": oneTarget, "SYNC_MODE": "enforce", "WAIT": "20s",
 }
 
 // env is good with changes; an empty change takes a variable away.
@@ -32,7 +33,7 @@ func TestLoadConfigReadsEveryVariable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.RedisURL.Reveal() != good["REDIS_URL"] || !got.Enforce || len(got.Targets) != 1 || got.Targets[0].Name != "edge" {
+	if got.RedisURL.Reveal() != good["REDIS_URL"] || !got.Enforce || got.Wait != 20*time.Second || len(got.Targets) != 1 || got.Targets[0].Name != "edge" {
 		t.Errorf("config = %+v", got)
 	}
 	if text := fmt.Sprintf("%v %+v %#v", got, got, got); strings.Contains(text, "p4ss") {
@@ -44,6 +45,16 @@ func TestLoadConfigObservesUnlessTold(t *testing.T) {
 	for _, mode := range []string{"", "observe"} {
 		if got, err := loadConfig(env(map[string]string{"SYNC_MODE": mode})); err != nil || got.Enforce {
 			t.Errorf("SYNC_MODE=%q: enforce %t, error %v", mode, got.Enforce, err)
+		}
+	}
+}
+
+func TestLoadConfigReadsTheWaitInEitherSpelling(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"": 50 * time.Second, "0": 0, "0s": 0, "45": 45 * time.Second, "1m30s": 90 * time.Second, "120": 2 * time.Minute, "2m": 2 * time.Minute,
+	} {
+		if got, err := loadConfig(env(map[string]string{"WAIT": text})); err != nil || got.Wait != want {
+			t.Errorf("WAIT=%q: %s, error %v; want %s", text, got.Wait, err, want)
 		}
 	}
 }
@@ -62,6 +73,10 @@ func TestLoadConfigRefusesWhatIsWrong(t *testing.T) {
 		{"WAF_TARGETS", "edge", []string{"WAF_TARGETS"}},
 		{"WAF_TARGETS", strings.Replace(oneTarget, "5000", "10001", 1), []string{"WAF_TARGETS", "10001", "10000"}},
 		{"WAF_TARGETS", strings.Replace(oneTarget, "REGIONAL", "regional", 1), []string{"WAF_TARGETS", "regional", "CLOUDFRONT"}},
+		{"WAIT", "121", []string{`WAIT "121"`, "0 to 120s"}},
+		{"WAIT", "3m", []string{`WAIT "3m"`, "0 to 120s"}},
+		{"WAIT", "-1", []string{`WAIT "-1"`}},
+		{"WAIT", "a while", []string{`WAIT "a while"`, "50s"}},
 		{"SYNC_MODE", "Enforce", []string{`SYNC_MODE "Enforce"`, "enforce, observe"}},
 	}
 	for _, tt := range tests {

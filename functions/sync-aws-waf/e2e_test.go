@@ -60,14 +60,21 @@ type world struct {
 	out   *functiontest.Transcript
 	env   map[string]string
 	funcs []*functiontest.Function
+	clock time.Time     // of Redis and of what is put on the list
+	limit time.Duration // Lambda's timeout
 }
 
 // newWorld makes a Redis with an allowlist and a list of four addresses and an
 // account, and a WAFv2 with a Web ACL "edge" of the user's own and none called "new".
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{redis: miniredis.RunT(t), aws: waftest.NewAWS(waftest.AWSOptions{}), out: &functiontest.Transcript{}}
-	w.redis.SetTime(clock) // by a later clock of the server's the entries would have ended
+	return newWorldAt(t, clock, waftest.AWSOptions{})
+}
+
+func newWorldAt(t *testing.T, at time.Time, opts waftest.AWSOptions) *world {
+	t.Helper()
+	w := &world{redis: miniredis.RunT(t), aws: waftest.NewAWS(opts), out: &functiontest.Transcript{}, clock: at, limit: 30 * time.Second}
+	w.redis.SetTime(at) // by a later clock of the server's the entries would have ended
 	w.redis.RequireUserAuth("sync", redisPassword)
 	address := fmt.Sprintf("redis://sync:%s@%s", redisPassword, w.redis.Addr())
 	var err error
@@ -87,7 +94,7 @@ func newWorld(t *testing.T) *world {
 	}
 	t.Cleanup(func() { _ = w.aws.Close() })
 	w.env = map[string]string{
-		"REDIS_URL": address, "SYNC_MODE": "enforce", "AWS_ENDPOINT_URL_WAFV2": endpoint,
+		"REDIS_URL": address, "SYNC_MODE": "enforce", "WAIT": "0", "AWS_ENDPOINT_URL": endpoint,
 		"WAF_TARGETS": `[{"name":"edge","region":"eu-west-1","web_acl":"edge"},{"name":"cdn","scope":"CLOUDFRONT","web_acl":"new"}]`,
 	}
 	return w
@@ -106,7 +113,7 @@ func (w *world) allow(t *testing.T, text string) {
 
 func (w *world) block(t *testing.T, keys ...string) {
 	t.Helper()
-	batch := blocklist.Batch{Run: "test", Now: clock}
+	batch := blocklist.Batch{Run: "test", Now: w.clock}
 	for _, key := range keys {
 		ind, err := threat.ParseKey(key)
 		if err != nil {
@@ -114,7 +121,7 @@ func (w *world) block(t *testing.T, keys ...string) {
 		}
 		batch.Offences = append(batch.Offences, blocklist.Offence{
 			Entry: blocklist.Entry{Indicator: ind, Source: blocklist.SourceDetect, Severity: threat.High, Rules: []string{"test"}},
-			At:    clock.Add(-time.Minute), Term: 72 * time.Hour,
+			At:    w.clock.Add(-time.Minute), Term: 72 * time.Hour,
 		})
 	}
 	if _, err := w.store.Put(t.Context(), batch); err != nil {
@@ -127,7 +134,7 @@ func (w *world) start(t *testing.T, changes map[string]string) *functiontest.Fun
 	env := maps.Clone(w.env)
 	maps.Copy(env, changes)
 	f, err := functiontest.StartLambda(t.Context(), functiontest.Config{
-		Name: "sync-aws-waf", Binary: built.Path(t), Env: env, Timeout: 30 * time.Second, Region: "eu-west-1",
+		Name: "sync-aws-waf", Binary: built.Path(t), Env: env, Timeout: w.limit, Region: "eu-west-1",
 		Credentials: functiontest.Credentials{AccessKeyID: "AKIAIOSFODNN7EXAMPLE", AccessKeySecret: keySecret, SecurityToken: keyToken},
 		Stderr:      w.out,
 	})

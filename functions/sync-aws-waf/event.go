@@ -12,8 +12,9 @@ import (
 
 // The modes that an event may ask for.
 const (
-	modeSync = "sync" // make the targets equal to the list
-	modePlan = "plan" // say what would be done, write nothing
+	modeSync   = "sync"   // make the targets equal to the list
+	modePlan   = "plan"   // say what would be done, write nothing
+	modeVerify = "verify" // sync, but read every set instead of believing its mark, and prove that it is in force
 )
 
 // Bounds of what an event may hold.
@@ -32,6 +33,23 @@ type event struct {
 	now        time.Time // the event's own clock; zero when it carries none
 	targets    []string  // names; nil means every configured target
 	adoptEpoch bool      // take a list founded anew as the truth from now on
+
+	scheduled bool           // a schedule's own envelope: stay for as long as WAIT says
+	wait      *time.Duration // how long to stay, if the input says so itself
+}
+
+// stay returns how long the run goes on after its start to enforce at once what is
+// announced meanwhile. Only a schedule's tick stays by itself: whoever asks by hand
+// waits for the answer, and a plan changes nothing to stay for.
+func (ev event) stay(configured time.Duration) time.Duration {
+	switch {
+	case ev.wait != nil:
+		return *ev.wait
+	case ev.scheduled:
+		return configured
+	default:
+		return 0
+	}
 }
 
 // badEvent says which field is wrong, what stood there, and what may stand there.
@@ -116,7 +134,7 @@ func decodeEnvelope(payload []byte) (event, error) {
 	if !emptyDetail(in.Detail) {
 		return event{}, badEvent("detail", string(in.Detail), `{} or "{}"; settings belong into the schedule's Input`)
 	}
-	return event{mode: modeSync, now: now.UTC()}, nil
+	return event{mode: modeSync, now: now.UTC(), scheduled: true}, nil
 }
 
 func emptyDetail(text json.RawMessage) bool {
@@ -133,7 +151,7 @@ func emptyDetail(text json.RawMessage) bool {
 
 // inputFields are the fields of an Input; any other is refused, so that a
 // misspelt one cannot silently mean "the default".
-var inputFields = []string{"mode", "targets", "as_of", "adopt_epoch"}
+var inputFields = []string{"mode", "targets", "as_of", "adopt_epoch", "wait"}
 
 // decodeInput reads a schedule's Input or an operator's call. An empty object
 // asks for the ordinary thing: sync every target now.
@@ -156,8 +174,8 @@ func decodeInput(keys map[string]json.RawMessage, wallClock time.Time) (event, e
 			errs = append(errs, badEvent("field", key, "a scheduled event, or an input with "+strings.Join(inputFields, ", ")))
 		}
 	}
-	const wantMode = `"sync" or "plan"`
-	if field("mode", &ev.mode, wantMode) && ev.mode != modeSync && ev.mode != modePlan {
+	const wantMode = `"sync", "plan" or "verify"`
+	if field("mode", &ev.mode, wantMode) && !slices.Contains([]string{modeSync, modePlan, modeVerify}, ev.mode) {
 		errs = append(errs, badEvent("mode", ev.mode, wantMode))
 	}
 	const wantTargets = "a list of names from WAF_TARGETS"
@@ -174,12 +192,35 @@ func decodeInput(keys map[string]json.RawMessage, wallClock time.Time) (event, e
 		ev.now = t.UTC()
 	}
 	field("adopt_epoch", &ev.adoptEpoch, "true or false")
+	errs = append(errs, readWait(keys, &ev))
 	if err := errors.Join(errs...); err != nil {
 		return event{}, err
 	}
 	slices.Sort(ev.targets)
 	ev.targets = slices.Compact(ev.targets)
 	return ev, nil
+}
+
+// readWait reads how long an input asks to stay. A plan has nothing to stay for, and
+// a clock of the past cannot enforce what comes now.
+func readWait(keys map[string]json.RawMessage, ev *event) error {
+	raw, ok := keys["wait"]
+	if !ok {
+		return nil
+	}
+	text := string(raw)
+	_ = json.Unmarshal(raw, &text) // a number of seconds may stand without quotes
+	d, err := parseWait(text)
+	switch {
+	case err != nil:
+		return badEvent("wait", string(raw), wantWait)
+	case d > 0 && ev.mode == modePlan:
+		return badEvent("wait", string(raw), `no wait with mode "plan"`)
+	case d > 0 && !ev.now.IsZero():
+		return badEvent("wait", string(raw), "no wait together with as_of")
+	}
+	ev.wait = &d
+	return nil
 }
 
 // clock returns the moment that the run stands for: the event's own, so that a

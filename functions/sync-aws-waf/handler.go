@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"log/slog"
 	"slices"
 	"strings"
@@ -19,29 +18,40 @@ const function = "sync-aws-waf"
 // kind names the kind of firewall in leases and consumer groups.
 const kind = "aws-waf"
 
-// handler makes every target equal to the list, once for each event. It keeps
-// nothing between events but clients.
+// handler makes every target equal to the list, at each event and, while it stays,
+// at each announcement. It keeps nothing between events but clients.
 type handler struct {
-	list    enforce.List
+	list    list
 	walls   []enforce.Wall
-	enforce bool // false: SYNC_MODE is observe, and every run is a plan
+	enforce bool          // false: SYNC_MODE is observe, and every run is a plan
+	wait    time.Duration // how long after its start a schedule's tick stays
 	log     *slog.Logger
 	metrics *telemetry.Metrics
 	now     func() time.Time
 }
 
+// list is what the handler needs of the blocklist's store.
+type list interface {
+	enforce.List
+	enforce.Bell
+}
+
 // result is what a run returns. Its JSON form is stable.
 type result struct {
 	AsOf       time.Time        `json:"as_of"`
-	Mode       string           `json:"mode"` // "sync", or "plan" when nothing was to be written
+	Mode       string           `json:"mode"` // "sync", "verify", or "plan" when nothing was to be written
 	Generation uint64           `json:"generation"`
-	Targets    []enforce.Result `json:"targets"` // in order of name
+	Passes     int              `json:"passes"`  // over all targets: one each, and one more for each announcement
+	Writes     int              `json:"writes"`  // of all passes
+	Calls      int              `json:"calls"`   // of all passes
+	Targets    []enforce.Result `json:"targets"` // what each target's last pass did, in order of name
 
 	asked bool // somebody asked for a plan: no run that the dead-man alarm may count
 }
 
-// Handle runs one pass over the targets. A returned error lists everything that
-// went wrong, and makes Lambda try again or park the event; the targets that could be
+// Handle runs one pass over the targets, and after it, until its time to stay is over, one
+// more for each announcement. A returned error lists everything that went wrong in the
+// targets' last passes, and makes Lambda try again or park the event; the targets that could be
 // done are done all the same, and running again does no harm.
 func (h *handler) Handle(ctx context.Context, payload json.RawMessage) (result, error) {
 	start := h.now()
@@ -62,12 +72,24 @@ func (h *handler) run(ctx context.Context, payload []byte, start time.Time) (res
 	p := enforce.Pass{
 		List: h.list, Kind: kind, Now: ev.clock(start), DryRun: !h.enforce || ev.mode == modePlan,
 		NoTrace: ev.mode == modePlan, AdoptEpoch: ev.adoptEpoch,
+		Verify: ev.mode == modeVerify, Prove: ev.mode == modeVerify,
 	}
-	res := result{AsOf: p.Now, Mode: modeSync, asked: p.NoTrace}
+	res := result{AsOf: p.Now, Mode: ev.mode, asked: p.NoTrace}
+	stay := ev.stay(h.wait)
 	if p.DryRun {
-		res.Mode = modePlan
+		res.Mode, stay = modePlan, 0 // who only looks has nothing to be quick with
 	}
-	res.Targets, err = p.Run(ctx, walls)
+	watch := enforce.Watch{Pass: p, Bell: h.list, Wait: stay, Clock: h.now, Each: func(t enforce.Result, err error) {
+		if t.Skipped == "" {
+			res.Passes++
+		}
+		res.Writes, res.Calls = res.Writes+t.Writes, res.Calls+t.Calls
+		h.count(t, res.asked)
+		if stay > 0 {
+			h.tellPass(ctx, t, err)
+		}
+	}}
+	res.Targets, err = watch.Run(ctx, walls)
 	for _, t := range res.Targets {
 		res.Generation = max(res.Generation, t.Generation)
 	}
@@ -92,53 +114,4 @@ func (h *handler) choose(names []string) ([]enforce.Wall, error) {
 		chosen = append(chosen, h.walls[i])
 	}
 	return chosen, nil
-}
-
-// tell writes the metrics of each target and the one summary line.
-func (h *handler) tell(ctx context.Context, start time.Time, res result, err error) {
-	var enforced, overflow, spared, writes, calls, failed int
-	for _, t := range res.Targets {
-		enforced, overflow, spared = enforced+t.Enforced, overflow+t.Overflow, max(spared, t.Spared)
-		writes, calls = writes+t.Writes, calls+t.Calls
-		if t.Error != "" {
-			failed++
-		}
-		h.count(t, res.asked)
-	}
-	if errors.Is(err, enforce.ErrAllowlist) {
-		h.metrics.Emit(telemetry.Labels{}, telemetry.Values{telemetry.AllowlistUnreadable: 1})
-	}
-	skipped := slices.ContainsFunc(res.Targets, func(t enforce.Result) bool { return t.Skipped != "" })
-	if err == nil && !res.asked && !skipped {
-		h.metrics.Success(telemetry.Labels{}, telemetry.Values{telemetry.DurationMS: float64(h.now().Sub(start).Milliseconds())})
-	}
-	telemetry.Done(ctx, h.log, function, start, err,
-		slog.Time("as_of", res.AsOf), slog.String("mode", res.Mode), slog.Uint64("generation", res.Generation),
-		slog.Int("targets", len(res.Targets)), slog.Int("failed", failed), slog.Int("enforced", enforced),
-		slog.Int("overflow", overflow), slog.Int("spared", spared), slog.Int("writes", writes), slog.Int("calls", calls))
-}
-
-// count writes one target's metrics. What a wall holds is told only by a run that
-// went well: after an error it is not known, and 0 would be a lie.
-func (h *handler) count(t enforce.Result, asked bool) {
-	if t.Skipped != "" {
-		return
-	}
-	labels := telemetry.Labels{Cloud: "aws", Target: t.Name}
-	values := telemetry.Values{
-		telemetry.WAFPutTotal: float64(t.Writes), telemetry.OverflowTotal: float64(t.Overflow), telemetry.GuardTripped: 0,
-	}
-	if t.Guarded {
-		values[telemetry.GuardTripped] = 1
-	}
-	if t.Error != "" {
-		h.metrics.Emit(labels, values)
-		return
-	}
-	values[telemetry.EntriesDesired], values[telemetry.EntriesEnforced] = float64(t.Desired), float64(t.Enforced)
-	if asked {
-		h.metrics.Emit(labels, values)
-		return
-	}
-	h.metrics.Success(labels, values)
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -21,6 +22,7 @@ import (
 	"github.com/tracewall/tracewall/shared/telemetry"
 	"github.com/tracewall/tracewall/shared/threat"
 	"github.com/tracewall/tracewall/shared/waf"
+	"github.com/tracewall/tracewall/shared/waf/waftest"
 )
 
 // fakeList is a list in memory that can be told to fail, and remembers what it was asked.
@@ -37,6 +39,48 @@ type fakeList struct {
 	status map[string]enforce.Status
 	ttl    time.Duration
 	claims []time.Duration // what Receive was asked with
+	rings  chan string     // what Await hears
+}
+
+func (f *fakeList) Ended(_ context.Context, _ time.Time, prefixes []netip.Prefix) (int, error) {
+	return len(prefixes), f.called("Ended", "")
+}
+
+func (f *fakeList) Status(_ context.Context, target string) ([]byte, error) {
+	if err := f.called("Status", target); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s, ok := f.status[target]
+	if !ok {
+		return nil, blocklist.ErrNoReport
+	}
+	return json.Marshal(s)
+}
+
+func (f *fakeList) Approval(_ context.Context, target string) (blocklist.Approval, bool, error) {
+	return blocklist.Approval{}, false, f.called("Approval", target)
+}
+
+func (f *fakeList) UseApproval(_ context.Context, target string) (blocklist.Approval, bool, error) {
+	return blocklist.Approval{}, false, f.called("UseApproval", target)
+}
+
+func (f *fakeList) Await(ctx context.Context, after string, timeout time.Duration) (string, error) {
+	if timeout <= 0 {
+		return after, f.called("Await", "")
+	}
+	end := time.NewTimer(timeout)
+	defer end.Stop()
+	select {
+	case id := <-f.rings:
+		return id, nil
+	case <-end.C:
+		return after, nil
+	case <-ctx.Done():
+		return after, ctx.Err()
+	}
 }
 
 func (f *fakeList) called(method, detail string) error {
@@ -46,8 +90,23 @@ func (f *fakeList) called(method, detail string) error {
 	return f.fail[method]
 }
 
-func (f *fakeList) Snapshot(context.Context, time.Time) (blocklist.Snapshot, error) {
-	return f.snapshot, f.called("Snapshot", "")
+func (f *fakeList) Each(_ context.Context, _ time.Time, fn func([]blocklist.Entry) error) (blocklist.Version, error) {
+	if err := f.called("Each", ""); err != nil {
+		return blocklist.Version{}, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return blocklist.Version{Epoch: f.snapshot.Epoch, Generation: f.snapshot.Generation}, fn(f.snapshot.Entries)
+}
+
+// announce puts somebody on the list and rings the bell.
+func (f *fakeList) announce(key string) {
+	f.mu.Lock()
+	f.snapshot.Entries = append(slices.Clone(f.snapshot.Entries), entry(key, time.Now().Add(time.Hour)))
+	f.snapshot.Generation++
+	id := fmt.Sprintf("%d-0", f.snapshot.Generation)
+	f.mu.Unlock()
+	f.rings <- id
 }
 
 func (f *fakeList) Allowlist(context.Context) (allowlist.List, error) {
@@ -113,35 +172,48 @@ func (f *fakeList) SaveStatus(ctx context.Context, target string, text []byte) e
 	return nil
 }
 
-// fakeWall holds what it was told to hold.
+// fakeWall is a wall in memory that can be told to fail or to hang.
 type fakeWall struct {
-	name string
-	err  error
-	wait bool // until the work is told to stop
+	name   string
+	err    error
+	hang   bool // until the work is told to stop
+	memory waftest.Wall
 
 	mu    sync.Mutex
-	holds []string
-	how   []enforce.How
+	looks int
 }
 
 func (f *fakeWall) wall() enforce.Wall {
-	return enforce.Wall{Name: f.name, Reconcile: func(ctx context.Context, want waf.Desired, how enforce.How) (waf.Report, error) {
-		if f.wait {
-			<-ctx.Done()
-			return waf.Report{Name: f.name, Writes: 1, Calls: 2}, fmt.Errorf("%w: %w", waf.ErrOutOfTime, ctx.Err())
-		}
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.how = append(f.how, how)
-		if f.err != nil {
-			return waf.Report{Name: f.name, Calls: 1}, f.err
-		}
-		f.holds = nil
-		for _, w := range want.Wants {
-			f.holds = append(f.holds, w.Prefix.String())
-		}
-		return waf.Report{Name: f.name, Desired: len(want.Wants), Enforced: len(want.Wants), Writes: 3, Calls: 5}, nil
-	}}
+	return enforce.Wall{Name: f.name, Firewall: &fakeFirewall{f.memory.Open(), f}}
+}
+
+func (f *fakeWall) holds() (list []string) {
+	for _, p := range f.memory.Enforced() {
+		list = append(list, p.String())
+	}
+	return list
+}
+
+func (f *fakeWall) looked() int { f.mu.Lock(); defer f.mu.Unlock(); return f.looks }
+
+type fakeFirewall struct {
+	*waftest.Firewall
+	of *fakeWall
+}
+
+func (f *fakeFirewall) Look(ctx context.Context) (waf.State, error) {
+	f.of.mu.Lock()
+	f.of.looks++
+	err := f.of.err
+	f.of.mu.Unlock()
+	if f.of.hang {
+		<-ctx.Done()
+		err = ctx.Err()
+	}
+	if err != nil {
+		return waf.State{}, fmt.Errorf("look: %w", err)
+	}
+	return f.Firewall.Look(ctx)
 }
 
 func entry(key string, expires time.Time) blocklist.Entry {
@@ -162,6 +234,7 @@ func newHandler(walls ...*fakeWall) (*handler, *fakeList, *bytes.Buffer) {
 			entry("ip:192.0.2.99", today.Add(-2*time.Second)), entry("account:EXAMPLE+ACCOUNT", later),
 		}},
 		allow: "198.51.100.0/24 owner=office\n",
+		rings: make(chan string),
 		notices: map[string][]blocklist.Notice{
 			"aws-waf:a": {{ID: "1-0", Generation: 41}, {ID: "2-0", Generation: 42}, {ID: "3-0", Generation: 43}},
 			"aws-waf:b": {{ID: "1-0", Generation: 41}},
@@ -205,14 +278,14 @@ func TestHandleMakesEveryTargetEqualToTheList(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"as_of":"2026-05-28T20:25:00Z","mode":"sync","generation":42,"targets":[` +
-		`{"name":"a","desired":2,"enforced":2,"overflow":0,"spared":1,"writes":3,"calls":5},` +
-		`{"name":"b","desired":2,"enforced":2,"overflow":0,"spared":1,"writes":3,"calls":5}]}`
+	want := `{"as_of":"2026-05-28T20:25:00Z","mode":"sync","generation":42,"passes":2,"writes":4,"calls":6,"targets":[` +
+		`{"name":"a","desired":2,"enforced":2,"pending":0,"overflow":0,"spared":1,"writes":2,"calls":3},` +
+		`{"name":"b","desired":2,"enforced":2,"pending":0,"overflow":0,"spared":1,"writes":2,"calls":3}]}`
 	if string(text) != want {
 		t.Errorf("result = %s\nwant     %s", text, want)
 	}
 	for _, w := range []*fakeWall{a, b} {
-		if diff := cmp.Diff([]string{"192.0.2.7/32", "203.0.113.9/32"}, w.holds); diff != "" {
+		if diff := cmp.Diff([]string{"192.0.2.7/32", "203.0.113.9/32"}, w.holds()); diff != "" {
 			t.Errorf("wall %s (-want +got):\n%s", w.name, diff)
 		}
 	}
@@ -222,7 +295,7 @@ func TestHandleMakesEveryTargetEqualToTheList(t *testing.T) {
 	if s := list.status["a"]; s.Epoch != "epoch-1" || s.Generation != 42 || s.Result.Enforced != 2 || s.Mode != modeSync {
 		t.Errorf("status = %+v", s)
 	}
-	if n := strings.Count(strings.Join(list.calls, ","), "Snapshot"); n != 1 {
+	if n := strings.Count(strings.Join(list.calls, ","), "Each"); n != 1 {
 		t.Errorf("the list was read %d times for two targets, want once", n)
 	}
 	if done := lines(t, out, "outcome"); len(done) != 1 || done[0]["msg"] != "sync-aws-waf done" || done[0]["enforced"] != 4.0 {
@@ -234,13 +307,13 @@ func TestHandleMakesEveryTargetEqualToTheList(t *testing.T) {
 }
 
 func TestOneFailingTargetStopsNoOther(t *testing.T) {
-	a, b := &fakeWall{name: "a", err: fmt.Errorf("look: %w", waf.ErrDenied)}, &fakeWall{name: "b"}
+	a, b := &fakeWall{name: "a", err: waf.ErrDenied}, &fakeWall{name: "b"}
 	h, list, out := newHandler(a, b)
 	got, err := h.Handle(t.Context(), []byte(`{}`))
-	if !errors.Is(err, waf.ErrDenied) || !strings.Contains(err.Error(), "target a: look: ") {
+	if !errors.Is(err, waf.ErrDenied) || !strings.Contains(err.Error(), "target a: reconcile a: look: ") {
 		t.Errorf("error = %v, want target a's", err)
 	}
-	if len(b.holds) != 2 || len(got.Targets) != 2 || got.Targets[0].Error == "" || got.Targets[1].Error != "" {
+	if len(b.holds()) != 2 || len(got.Targets) != 2 || got.Targets[0].Error == "" || got.Targets[1].Error != "" {
 		t.Errorf("result = %+v, want both targets, a failed and b done", got)
 	}
 	if diff := cmp.Diff(map[string][]string{"aws-waf:b": {"1-0"}}, list.acked); diff != "" {
@@ -262,8 +335,8 @@ func TestNothingIsPlannedFromAListThatCannotBeTrusted(t *testing.T) {
 		err          error
 		metric       string
 	}{
-		{"no epoch", "Snapshot", blocklist.ErrNoEpoch, "guard_tripped"},
-		{"a damaged list", "Snapshot", blocklist.ErrDamaged, "guard_tripped"},
+		{"no epoch", "Each", blocklist.ErrNoEpoch, "guard_tripped"},
+		{"a damaged list", "Each", blocklist.ErrDamaged, "guard_tripped"},
 		{"no allowlist", "Allowlist", blocklist.ErrNoAllowlist, "allowlist_unreadable"},
 		{"Redis does not answer", "Acquire", errors.New("dial tcp: connection refused"), ""},
 		{"Redis stops answering", "Receive", errors.New("i/o timeout"), ""},
@@ -277,8 +350,8 @@ func TestNothingIsPlannedFromAListThatCannotBeTrusted(t *testing.T) {
 			if !errors.Is(err, tt.err) {
 				t.Errorf("error = %v, want %v", err, tt.err)
 			}
-			if len(a.how)+len(b.how) != 0 || len(list.acked) != 0 {
-				t.Errorf("a wall was touched, or a notice acknowledged: %v", list.calls)
+			if len(a.holds())+len(b.holds()) != 0 || len(list.acked) != 0 {
+				t.Errorf("a wall was changed, or a notice acknowledged: %v", list.calls)
 			}
 			if len(got.Targets) != 2 || got.Targets[0].Error == "" {
 				t.Errorf("result = %+v, want both targets with the error", got)
@@ -317,8 +390,8 @@ func TestAPlanWritesNothingAnywhere(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got.Mode != modePlan || len(a.how) != 1 || !a.how[0].DryRun {
-				t.Errorf("mode %q, wall asked %+v; want one dry run", got.Mode, a.how)
+			if got.Mode != modePlan || a.looked() != 1 || len(a.holds()) != 0 || got.Writes != 0 {
+				t.Errorf("mode %q, wall looked at %d times, holds %v; want one dry run", got.Mode, a.looked(), a.holds())
 			}
 			for _, call := range list.calls {
 				if strings.HasPrefix(call, "Acquire") || strings.HasPrefix(call, "Receive") || strings.HasPrefix(call, "Ack") {
@@ -340,7 +413,7 @@ func TestAHeldLeaseIsLeftAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Targets[0].Skipped == "" || len(a.how) != 0 || len(b.holds) != 2 {
+	if got.Targets[0].Skipped == "" || a.looked() != 0 || len(b.holds()) != 2 {
 		t.Errorf("result = %+v, want a skipped and b done", got)
 	}
 	for _, line := range lines(t, out, "last_success_timestamp") {
@@ -353,11 +426,11 @@ func TestAHeldLeaseIsLeftAlone(t *testing.T) {
 func TestTargetsAreChosenByName(t *testing.T) {
 	a, b := &fakeWall{name: "a"}, &fakeWall{name: "b"}
 	h, _, _ := newHandler(a, b)
-	if _, err := h.Handle(t.Context(), []byte(`{"targets":["b"],"adopt_epoch":true}`)); err != nil {
+	if _, err := h.Handle(t.Context(), []byte(`{"targets":["b"]}`)); err != nil {
 		t.Fatal(err)
 	}
-	if len(a.how) != 0 || len(b.how) != 1 || !b.how[0].AdoptEpoch {
-		t.Errorf("a asked %v, b asked %v; want b alone, adopting", a.how, b.how)
+	if a.looked() != 0 || b.looked() != 1 {
+		t.Errorf("looked %d times at a, %d at b; want b alone", a.looked(), b.looked())
 	}
 	_, err := h.Handle(t.Context(), []byte(`{"targets":["edge"]}`))
 	if !errors.Is(err, errBadEvent) || !strings.Contains(err.Error(), `"edge": want names from WAF_TARGETS: a, b`) {
@@ -366,7 +439,7 @@ func TestTargetsAreChosenByName(t *testing.T) {
 }
 
 func TestWorkStopsBeforeLambdasDeadlineAndIsRecorded(t *testing.T) {
-	a, b := &fakeWall{name: "a", wait: true}, &fakeWall{name: "b"}
+	a, b := &fakeWall{name: "a", hang: true}, &fakeWall{name: "b"}
 	h, list, _ := newHandler(a, b)
 	h.now = time.Now
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -378,8 +451,8 @@ func TestWorkStopsBeforeLambdasDeadlineAndIsRecorded(t *testing.T) {
 	if ctx.Err() != nil {
 		t.Error("the run used its whole time")
 	}
-	if s := list.status["a"]; s.Result.Writes != 1 || s.Result.Error == "" {
-		t.Errorf("status of a = %+v, want one write and the error", s.Result)
+	if s := list.status["a"]; s.Result.Error == "" {
+		t.Errorf("status of a = %+v, want the error", s.Result)
 	}
 	if !slices.Contains(list.calls, "Release sync:aws-waf:a") {
 		t.Errorf("lease of a was not released: %v", list.calls)
@@ -395,7 +468,7 @@ func TestABadEventIsNeverASuccess(t *testing.T) {
 	if _, err := h.Handle(t.Context(), sample(t, "sync-aws-waf.malformed.json")); !errors.Is(err, errBadEvent) {
 		t.Errorf("error = %v, want errBadEvent", err)
 	}
-	if len(a.how) != 0 || len(list.calls) != 0 {
+	if a.looked() != 0 || len(list.calls) != 0 {
 		t.Errorf("a bad event caused %v", list.calls)
 	}
 	if done := lines(t, out, "outcome"); len(done) != 1 || done[0]["outcome"] != "error" || done[0]["level"] != slog.LevelError.String() {

@@ -4,8 +4,9 @@
 //
 // It runs on AWS Lambda, on a schedule. It reads the blocklist and the allowlist
 // in Redis and the targets as they stand in AWS WAF, and writes AWS WAF, its
-// receipts on the handoff stream, and a status for each target. Running it twice,
-// or twice at once, does no harm.
+// receipts on the handoff stream, and a status for each target. Between two ticks
+// of its schedule it stays on the handoff stream, so that what an alert finds is enforced at
+// once. Running it twice, or twice at once, does no harm.
 package main
 
 import (
@@ -13,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -29,7 +31,12 @@ import (
 	"github.com/tracewall/tracewall/shared/waf/awswaf"
 )
 
+// gcPercent trades a little time for memory: what a run holds of a large list is
+// needed until its end, and a heap that grows to twice that is paid for by the second.
+const gcPercent = 20
+
 func main() {
+	debug.SetGCPercent(gcPercent)
 	h, err := wire(context.Background(), os.LookupEnv, os.Stdout)
 	if err != nil {
 		settings.Explain(telemetry.New(os.Stdout, function), err)
@@ -44,7 +51,7 @@ func wire(ctx context.Context, env func(string) (string, bool), out io.Writer) (
 	if err != nil {
 		return nil, err
 	}
-	list, err := redisstore.Open(ctx, cfg.RedisURL.Reveal())
+	list, err := redisstore.Open(ctx, cfg.RedisURL.Reveal(), redisstore.Dialling())
 	if err != nil {
 		return nil, err
 	}
@@ -57,13 +64,13 @@ func wire(ctx context.Context, env func(string) (string, bool), out io.Writer) (
 		return nil, err
 	}
 	return &handler{
-		list: list, walls: walls, enforce: cfg.Enforce, now: time.Now,
+		list: list, walls: walls, enforce: cfg.Enforce, wait: cfg.Wait, now: time.Now,
 		log: telemetry.New(out, function), metrics: telemetry.NewMetrics(out, time.Now, telemetry.EMF, function),
 	}, nil
 }
 
 // makeWalls makes one wall for each target, in order of name. All of them share one
-// pace: AWS WAF's rates hold for the account.
+// pace, which keeps accounts and Regions apart: AWS WAF's rates hold for each.
 func makeWalls(sdk aws.Config, targets []awswaf.Target) ([]enforce.Wall, error) {
 	pace := awswaf.NewPace(awswaf.WriteEvery, awswaf.ReadEvery)
 	walls := make([]enforce.Wall, len(targets))
@@ -72,13 +79,10 @@ func makeWalls(sdk aws.Config, targets []awswaf.Target) ([]enforce.Wall, error) 
 		if err != nil {
 			return nil, fmt.Errorf("target %s: %w", t.Name, err)
 		}
-		walls[i] = enforce.Wall{Name: t.Name, Reconcile: func(ctx context.Context, want waf.Desired, how enforce.How) (waf.Report, error) {
-			r := waf.Reconciler{
-				Firewall: firewall, Name: t.Name, DryRun: how.DryRun, AdoptEpoch: how.AdoptEpoch,
-				Limits: waf.Limits{SetSize: firewall.Target().SetSize},
-			}
-			return r.Reconcile(ctx, want)
-		}}
+		walls[i] = enforce.Wall{
+			Name: t.Name, Firewall: firewall, Limits: waf.Limits{SetSize: firewall.Target().SetSize},
+			MaxRelease: t.MaxRelease, MaxAdd: t.MaxAdd, ReportDrift: t.Drift == awswaf.DriftReport,
+		}
 	}
 	slices.SortFunc(walls, func(a, b enforce.Wall) int { return strings.Compare(a.Name, b.Name) })
 	return walls, nil

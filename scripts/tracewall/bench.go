@@ -18,8 +18,9 @@ import (
 const benchText = `Measures, on this machine, through the real SDKs and the functions as deployed:
 
   latency    seconds from a line put into the Log Service to the address enforced on the wall: on demand (alert,
-             webhook, detect, sync, measured) and by the deployed schedules (computed from the measured run
-             times and every phase of the timers: measuring it would take hours)
+             webhook, detect, sync, measured), while the sync function stays on the handoff stream (measured, also
+             from detect's return), and by the deployed schedules (computed from the measured run times and every
+             phase of the timers: measuring it would take hours)
   lines      lines per second of tracewall local --once over a story file, from process start to exit
   functions  milliseconds from an event in to its result out, cold (a new process) and warm
   redis      seconds to write and to read 1,000,000 entries in a real Redis, if redis-server is on the PATH
@@ -28,14 +29,17 @@ const benchText = `Measures, on this machine, through the real SDKs and the func
 
 // benchResult is what was measured. Fields of parts that did not run are absent.
 type benchResult struct {
-	OnDemand   *spread              `json:"latency_on_demand_s,omitempty"`
-	BySchedule *spread              `json:"latency_by_schedule_s,omitempty"`
-	Lines      *linesResult         `json:"lines,omitempty"`
-	Functions  map[string]coldWarm  `json:"functions_ms,omitempty"`
-	Redis      *redisResult         `json:"redis_s,omitempty"`
-	Skipped    map[string]string    `json:"skipped,omitempty"`
-	Settings   map[string]any       `json:"settings"`
-	samples    map[string][]float64 // kept for the computed part
+	OnDemand         *spread              `json:"latency_on_demand_s,omitempty"`
+	BySchedule       *spread              `json:"latency_by_schedule_s,omitempty"`
+	Staying          *spread              `json:"latency_staying_s,omitempty"`
+	FromDetect       *spread              `json:"latency_from_detect_staying_s,omitempty"`
+	FromDetectMinute *spread              `json:"latency_from_detect_minute_s,omitempty"`
+	Lines            *linesResult         `json:"lines,omitempty"`
+	Functions        map[string]coldWarm  `json:"functions_ms,omitempty"`
+	Redis            *redisResult         `json:"redis_s,omitempty"`
+	Skipped          map[string]string    `json:"skipped,omitempty"`
+	Settings         map[string]any       `json:"settings"`
+	samples          map[string][]float64 // kept for the computed part
 }
 
 // spread is a distribution.
@@ -140,6 +144,15 @@ func (r benchResult) print(w io.Writer, f benchFlags) {
 	row := func(what, value string) { fmt.Fprintf(w, "%-58s %s\n", what, value) }
 	if s := r.OnDemand; s != nil {
 		row(fmt.Sprintf("line put → address enforced, on demand (%s a WAF call)", f.latency), fmt.Sprintf("p50 %.2f s   p95 %.2f s   (%d rounds)", s.P50, s.P95, s.N))
+	}
+	if s := r.Staying; s != nil {
+		row("the same while sync-aws-waf stays (WAIT)", fmt.Sprintf("p50 %.2f s   p95 %.2f s   max %.2f s", s.P50, s.P95, s.Max))
+	}
+	if s := r.FromDetect; s != nil {
+		row("  of that, detect's return → address enforced", fmt.Sprintf("p50 %.2f s   p95 %.2f s   max %.2f s", s.P50, s.P95, s.Max))
+	}
+	if s := r.FromDetectMinute; s != nil {
+		row("  the same at any moment of the deployed minute (computed)", fmt.Sprintf("p50 %.2f s   p95 %.2f s", s.P50, s.P95))
 	}
 	if s := r.BySchedule; s != nil {
 		row("the same by the deployed schedules (computed)", fmt.Sprintf("p50 %.0f s   p95 %.0f s", s.P50, s.P95))

@@ -17,7 +17,8 @@ import (
 )
 
 // benchSession starts a local cloud with a small story in it and one pass done.
-func (a *app) benchSession(ctx context.Context, latency time.Duration) (*session, *story.Story, error) {
+// rates says whether its WAF throttles as AWS does.
+func (a *app) benchSession(ctx context.Context, latency time.Duration, rates bool) (*session, *story.Story, error) {
 	root, err := moduleRoot()
 	if err != nil {
 		return nil, nil, err
@@ -25,7 +26,7 @@ func (a *app) benchSession(ctx context.Context, latency time.Duration) (*session
 	s := a.newSession(localFlags{json: true, latency: latency})
 	s.line.Say("starting the local cloud")
 	s.cloud, err = localcloud.New(ctx, localcloud.Config{
-		Root: root, Clock: s.clock, Logstore: storyLogstore, Fields: []string{"msg", "trace_id"}, Format: "story", Latency: latency, Lookback: 45 * time.Minute,
+		Root: root, Clock: s.clock, Logstore: storyLogstore, Fields: []string{"msg", "trace_id"}, Format: "story", Latency: latency, Rates: rates, Lookback: 45 * time.Minute,
 	})
 	if err != nil {
 		return nil, nil, err
@@ -51,7 +52,7 @@ func (a *app) benchSession(ctx context.Context, latency time.Duration) (*session
 
 // benchLatency measures from a line put into the Log Service to the address on the wall.
 func (a *app) benchLatency(ctx context.Context, f benchFlags, res *benchResult) error {
-	s, tale, err := a.benchSession(ctx, f.latency)
+	s, tale, err := a.benchSession(ctx, f.latency, true)
 	if err != nil {
 		return err
 	}
@@ -60,22 +61,8 @@ func (a *app) benchLatency(ctx context.Context, f benchFlags, res *benchResult) 
 	var total, detect, sync []float64
 	var last int64
 	for round := range f.rounds {
-		for time.Now().Unix() == last { // one burst a second: the second is its seed
-			if err := pause(ctx, 20*time.Millisecond); err != nil {
-				return err
-			}
-		}
-		now := time.Now().UTC()
-		last = now.Unix()
-		burst, err := tale.Burst(now, waveAttackers)
+		burst, began, err := s.burst(ctx, tale, &last)
 		if err != nil {
-			return err
-		}
-		began := time.Now()
-		if _, _, _, err := s.write(ctx, burst); err != nil {
-			return err
-		}
-		if _, _, err := s.cloud.Alert(ctx, now, now.Add(-story.Window), now.Add(time.Second)); err != nil {
 			return err
 		}
 		found := time.Now()
@@ -92,7 +79,86 @@ func (a *app) benchLatency(ctx context.Context, f benchFlags, res *benchResult) 
 	}
 	res.OnDemand = spreadOf(total)
 	res.BySchedule = spreadOf(scheduled(detect, sync))
+	return a.benchStaying(ctx, f, s, tale, res)
+}
+
+// burst writes a burst of the attack and has the alert start detect; it returns when
+// detect has. began is when the first line was about to be written, last the second of
+// the burst before: there is one a second, since the second is its seed.
+func (s *session) burst(ctx context.Context, tale *story.Story, last *int64) (burst *story.Story, began time.Time, err error) {
+	for time.Now().Unix() == *last {
+		if err := pause(ctx, 20*time.Millisecond); err != nil {
+			return burst, began, err
+		}
+	}
+	now := time.Now().UTC()
+	*last = now.Unix()
+	if burst, err = tale.Burst(now, waveAttackers); err != nil {
+		return burst, began, err
+	}
+	began = time.Now()
+	if _, _, _, err := s.write(ctx, burst); err != nil {
+		return burst, began, err
+	}
+	_, _, err = s.cloud.Alert(ctx, now, now.Add(-story.Window), now.Add(time.Second))
+	return burst, began, err
+}
+
+// stayLong is how long one call of the sync function stays in the benchmark: the longest that it may.
+const stayLong = 120 * time.Second
+
+// benchStaying measures the same while the sync function stays on the handoff stream,
+// from detect's return to the last of the burst's addresses on the wall.
+func (a *app) benchStaying(ctx context.Context, f benchFlags, s *session, tale *story.Story, res *benchResult) error {
+	var total, rest []float64
+	var stay *staying
+	var until time.Time
+	last := time.Now().Unix()
+	for round := range f.rounds {
+		if now := time.Now(); stay == nil || until.Sub(now) < stayLong/10 {
+			if stay != nil {
+				if err := stay.end(s); err != nil {
+					return err
+				}
+			}
+			// No longer than the rounds that are left may take: somebody waits for its end.
+			wait := min(stayLong, time.Duration(f.rounds-round)*4*time.Second+stayLong/10)
+			stay, until = s.stay(ctx, wait), now.Add(wait)
+		}
+		burst, began, err := s.burst(ctx, tale, &last)
+		if err != nil {
+			return err
+		}
+		found := time.Now()
+		if !stay.until(ctx, func() bool { return s.allBlocked(burst) == nil }) {
+			return fmt.Errorf("sync-aws-waf left before a burst was on the wall: %w", s.allBlocked(burst))
+		}
+		total, rest = append(total, time.Since(began).Seconds()), append(rest, time.Since(found).Seconds())
+		s.line.Update("latency while it stays", int64(round+1), int64(f.rounds), "rounds")
+	}
+	if err := stay.end(s); err != nil {
+		return err
+	}
+	if n := s.cloud.Throttled(); n > 0 {
+		return fmt.Errorf("%d calls were throttled: quick is not allowed to mean too often", n)
+	}
+	res.Staying, res.FromDetect = spreadOf(total), spreadOf(rest)
+	res.FromDetectMinute = spreadOf(wholeMinute(rest))
 	return nil
+}
+
+// deployedWait is template.yaml's default of how long of each minute the function stays.
+const deployedWait = 50.0
+
+// wholeMinute computes the delay at any moment of the deployed minute: what is announced
+// in the seconds in which nobody stays waits for the next tick.
+func wholeMinute(rest []float64) []float64 {
+	r := rand.New(rand.NewPCG(3, 4))
+	out := make([]float64, 20_000)
+	for i := range out {
+		out[i] = rest[r.IntN(len(rest))] + max(0, r.Float64()*deployedEvery-deployedWait)
+	}
+	return out
 }
 
 // allBlocked holds the wall against a burst: a fast answer that is wrong is no answer.
@@ -146,7 +212,7 @@ func pause(ctx context.Context, d time.Duration) error {
 
 // benchFunctions measures each function by itself: what its cloud would bill.
 func (a *app) benchFunctions(ctx context.Context, f benchFlags, res *benchResult) error {
-	s, _, err := a.benchSession(ctx, 0)
+	s, _, err := a.benchSession(ctx, 0, false)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,8 @@ func exitCode(ctx context.Context, err error) int {
 		return exitInterrupted
 	case errors.As(err, &guard),
 		errors.Is(err, blocklist.ErrNoEpoch), errors.Is(err, blocklist.ErrDamaged), errors.Is(err, blocklist.ErrNoAllowlist),
-		errors.Is(err, waf.ErrEpoch), errors.Is(err, waf.ErrStale):
+		errors.Is(err, waf.ErrEpoch), errors.Is(err, waf.ErrStale), errors.Is(err, waf.ErrHeld), errors.Is(err, waf.ErrDrift),
+		errors.Is(err, waf.ErrPreflight), errors.Is(err, waf.ErrManaged):
 		return exitGuard
 	default:
 		return exitFailed

@@ -26,7 +26,8 @@ only the cloud knows), or yours where your environment has a variable of the sam
 
 As the cloud would, this command also hands it credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY
 and AWS_SESSION_TOKEN, or ALIBABA_CLOUD_ACCESS_KEY_ID, …_SECRET and …_SECURITY_TOKEN, of your environment) and, for
-stand-ins, AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_WAFV2.
+stand-ins, AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_WAFV2 and AWS_ENDPOINT_URL_STS. Its waiting is left
+out (WAIT=0) unless you set WAIT: somebody is watching.
 
 The answer goes to standard output, the function's own log to standard error. The exit code is 1 when
 the function returns an error.`
@@ -71,6 +72,10 @@ func runInvoke(ctx context.Context, a *app, args []string) error {
 	return a.invoke(ctx, root, f, env, payload)
 }
 
+// waitVariable is how long a function stays after its work to be quick with what comes
+// next. Whoever invokes it by hand is waiting for its answer.
+const waitVariable = "WAIT"
+
 // invokeEnv puts the function's variables together and says which of them nobody gave a value.
 func (a *app) invokeEnv(f declared.Function, file string) (map[string]string, error) {
 	own := map[string]string{}
@@ -93,6 +98,9 @@ func (a *app) invokeEnv(f declared.Function, file string) (map[string]string, er
 		}
 	}
 	env, undeclared := f.With(own)
+	if _, declared := f.Env[waitVariable]; declared && own[waitVariable] == "" {
+		env[waitVariable] = "0"
+	}
 	if len(undeclared) > 0 {
 		return nil, usagef("--env-vars %s: %s: not declared for %s, so the cloud would not pass it either", file, strings.Join(undeclared, ", "), f.Folder)
 	}
@@ -162,7 +170,7 @@ func (a *app) invoke(ctx context.Context, root string, f declared.Function, env 
 	if f.Cloud == declared.Lambda {
 		start = functiontest.StartLambda
 		cfg.Credentials = a.credentials("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-		for _, name := range []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_WAFV2"} {
+		for _, name := range []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_WAFV2", "AWS_ENDPOINT_URL_STS"} {
 			if v, ok := a.lookup(name); ok {
 				cfg.Env[name] = v
 			}

@@ -116,12 +116,7 @@ func (l *lister) json(page []blocklist.Entry) error {
 		if l.n++; l.n == 1 {
 			sep = l.jsonStart()
 		}
-		text, err := json.Marshal(listed{
-			Indicator: e.Indicator.String(), Kind: e.Indicator.Kind().String(), Source: e.Source, Severity: e.Severity,
-			Rules: some(e.Rules), Reason: e.Reason, Count: e.Count, FirstSeen: e.FirstSeen.UTC(), LastSeen: e.LastSeen.UTC(),
-			Countries: some(e.Countries), Accounts: some(e.Accounts), Addresses: e.Addresses,
-			Since: e.Since.UTC(), ExpiresAt: e.ExpiresAt.UTC(), Strikes: e.Strikes,
-		})
+		text, err := json.Marshal(listedOf(e))
 		if err != nil {
 			return fmt.Errorf("encode entry: %w", err)
 		}

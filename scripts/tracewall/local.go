@@ -181,6 +181,11 @@ func (s *session) sync(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	return s.synced(targets)
+}
+
+// synced notes what the sync function says it did.
+func (s *session) synced(targets []localcloud.Target) error {
 	for _, t := range targets {
 		if t.Error != "" {
 			return fmt.Errorf("target %s: %s", t.Name, t.Error)

@@ -53,6 +53,8 @@ func commands() []command {
 		{"unblock", "let them go, at once", runUnblock},
 		{"allow", "show or replace the allowlist", runAllow},
 		{"sync", "make a firewall equal to the blocklist now", runSync},
+		{"explain", "say why an address is blocked, or why it is not", runExplain},
+		{"approve", "let a firewall's next run do what a guard has held back", runApprove},
 		{"repair", "accept what is left of a damaged blocklist", runRepair},
 		{"bench", "measure speed and delay, as make bench does", runBench},
 	}
@@ -72,7 +74,8 @@ const exitText = `Exit codes:
   1    failed: the message says what, and nothing is half written unless it says so
   2    wrong arguments, settings or input: nothing was done
   3    held by a guard: somebody on the allowlist, a range too wide, a list that
-       cannot be trusted; the message says what was done all the same
+       cannot be trusted, a firewall that would change too much or was changed by
+       somebody else; the message says what was done all the same
   130  interrupted before it was done
 `
 
@@ -109,7 +112,7 @@ func (a *app) usage(w io.Writer) {
 	for _, c := range commands() {
 		fmt.Fprintf(w, "  %-9s %s\n", c.name, c.summary)
 	}
-	fmt.Fprint(w, "\nlist, block, unblock, allow and sync work on the Redis of REDIS_URL (redis://, or rediss:// for TLS).\n\n", exitText)
+	fmt.Fprint(w, "\nlist, block, unblock, allow, sync, explain and approve work on the Redis of REDIS_URL (redis://, or rediss:// for TLS).\n\n", exitText)
 }
 
 // usageError is a wrong call or wrong input: nothing has been done.

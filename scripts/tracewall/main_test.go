@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,9 @@ import (
 	"testing"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/wafv2"
+	"github.com/aws/aws-sdk-go-v2/service/wafv2/types"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/tracewall/tracewall/shared/waf/waftest"
@@ -24,7 +28,11 @@ func TestMain(m *testing.M) {
 type surroundings struct {
 	redis *miniredis.Miniredis
 	wall  *waftest.AWS
+	url   string // of the wall
 }
+
+// redisPrefix begins every key of ours.
+const redisPrefix = "{tracewall}:v1:"
 
 // key finds the surroundings in a script's environment.
 type key struct{}
@@ -33,8 +41,8 @@ type key struct{}
 // with a Redis and an AWS WAF of its own.
 //
 // Besides testscript's own commands there are: code N CMD… (CMD ends with exit code N), wall N
-// (so many addresses are enforced), wall has|lacks PREFIX, redis flush|close|lose KEY, and numbers
-// FROM COUNT FILE (a list of COUNT addresses).
+// (so many addresses are enforced), wall has|lacks PREFIX, wall protects RESOURCE, wall tampered (somebody else empties our first IP set), redis flush|close|lose KEY|hold LEASE|free
+// LEASE|vanish COUNT, and numbers COUNT FILE (a list of COUNT addresses).
 func TestScripts(t *testing.T) {
 	root, err := filepath.Abs(filepath.Join("..", ".."))
 	if err != nil {
@@ -57,9 +65,10 @@ func TestScripts(t *testing.T) {
 			if err := s.wall.SeedWebACL("eu-west-1", "REGIONAL", "shop"); err != nil {
 				return err
 			}
+			s.url = url
 			e.Values[key{}] = s
 			e.Vars = append(e.Vars,
-				"ROOT="+root, "REDIS_URL=redis://"+s.redis.Addr(), "AWS_ENDPOINT_URL_WAFV2="+url,
+				"ROOT="+root, "REASON=a \x1b[31mred\u202e one", "REDIS_URL=redis://"+s.redis.Addr(), "AWS_ENDPOINT_URL="+url,
 				"AWS_ACCESS_KEY_ID=AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY=example", "AWS_EC2_METADATA_DISABLED=true",
 				"AWS_CONFIG_FILE="+filepath.Join(e.WorkDir, "none"), "AWS_SHARED_CREDENTIALS_FILE="+filepath.Join(e.WorkDir, "none"),
 				`WAF_TARGETS=[{"name":"shop","region":"eu-west-1","scope":"REGIONAL","mode":"web-acl","web_acl":"shop","action":"block"}]`,
@@ -119,15 +128,38 @@ func wallCommand(ts *testscript.TestScript, neg bool, args []string) {
 		return false
 	}
 	switch {
-	case neg:
-		ts.Fatalf("usage: wall N, wall has PREFIX, wall lacks PREFIX")
+	case neg || len(args) == 0:
+		ts.Fatalf("usage: wall N, wall has|lacks PREFIX, wall protects RESOURCE, wall tampered")
+	case len(args) == 1 && args[0] == "tampered":
+		ts.Check(tamper(s.url))
 	case len(args) == 1:
 		if got := fmt.Sprint(len(prefixes)); got != args[0] {
 			ts.Fatalf("the wall enforces %s, want %s", got, args[0])
 		}
+	case len(args) == 2 && args[0] == "protects":
+		ts.Check(s.wall.Associate("eu-west-1", "shop", args[1]))
 	case len(args) == 2 && (args[0] == "has") != has(args[1]):
 		ts.Fatalf("wall %s %s: it enforces %v", args[0], args[1], prefixes[:min(len(prefixes), 20)])
 	}
+}
+
+// tamper is somebody else who empties our first IP set and leaves all else of it as it is.
+func tamper(url string) error {
+	ctx := context.Background()
+	client := wafv2.New(wafv2.Options{Region: "eu-west-1", BaseEndpoint: &url, Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "example", "")})
+	list, err := client.ListIPSets(ctx, &wafv2.ListIPSetsInput{Scope: types.ScopeRegional})
+	if err != nil {
+		return err
+	}
+	for _, set := range list.IPSets {
+		if strings.HasPrefix(*set.Name, "tracewall-shop-v4") {
+			_, err := client.UpdateIPSet(ctx, &wafv2.UpdateIPSetInput{
+				Scope: types.ScopeRegional, Id: set.Id, Name: set.Name, Description: set.Description, LockToken: set.LockToken, Addresses: []string{},
+			})
+			return err
+		}
+	}
+	return errors.New("there is no set of ours")
 }
 
 func redisCommand(ts *testscript.TestScript, _ bool, args []string) {
@@ -137,12 +169,27 @@ func redisCommand(ts *testscript.TestScript, _ bool, args []string) {
 		s.redis.FlushAll()
 	case len(args) == 1 && args[0] == "close":
 		s.redis.Close()
+	case len(args) == 2 && args[0] == "hold": // a lease
+		ts.Check(s.redis.Set(redisPrefix+"lease:"+args[1], "somebody 1"))
+	case len(args) == 2 && args[0] == "free":
+		s.redis.Del(redisPrefix + "lease:" + args[1])
+	case len(args) == 2 && args[0] == "vanish": // the first so many entries, as if they had never been
+		n, err := strconv.Atoi(args[1])
+		ts.Check(err)
+		members, err := s.redis.ZMembers(redisPrefix + "expiry")
+		ts.Check(err)
+		for _, m := range members[:n] {
+			s.redis.Del(redisPrefix + "entry:" + m)
+			_, err := s.redis.ZRem(redisPrefix+"expiry", m)
+			ts.Check(err)
+		}
+		ts.Check(s.redis.Set(redisPrefix+"size", strconv.Itoa(len(members)-n)))
 	case len(args) == 2 && args[0] == "lose":
 		if !s.redis.Del(args[1]) {
 			ts.Fatalf("redis has no key %s; it has %v", args[1], s.redis.Keys())
 		}
 	default:
-		ts.Fatalf("usage: redis flush, redis close, redis lose KEY")
+		ts.Fatalf("usage: redis flush, redis close, redis lose KEY, redis hold|free LEASE, redis vanish COUNT")
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tracewall/tracewall/shared/blocklist"
 	"github.com/tracewall/tracewall/shared/blocklist/redisstore"
+	"github.com/tracewall/tracewall/shared/waf"
 )
 
 // openStore connects to the Redis of REDIS_URL. Errors never carry the URL: it may hold a password.
@@ -31,6 +32,10 @@ func explain(err error) error {
 		return fmt.Errorf("%w: if it is new, the first block founds it; if it is not, it was flushed or is half restored", err)
 	case errors.Is(err, blocklist.ErrDamaged):
 		return fmt.Errorf("%w: restore it from a backup, or accept what is left with tracewall repair", err)
+	case errors.Is(err, waf.ErrHeld):
+		return fmt.Errorf("%w; look at the plan (--dry-run), then tracewall approve TARGET for the next run, or --yes-really", err)
+	case errors.Is(err, waf.ErrDrift):
+		return fmt.Errorf("%w; --repair-drift makes it as it should be", err)
 	}
 	return err
 }

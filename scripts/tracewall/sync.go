@@ -4,44 +4,87 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
 
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-
-	"github.com/tracewall/tracewall/scripts/tracewall/internal/report"
 	"github.com/tracewall/tracewall/shared/enforce"
-	"github.com/tracewall/tracewall/shared/waf"
 	"github.com/tracewall/tracewall/shared/waf/awswaf"
 )
 
 const syncText = `Makes AWS WAF equal to the blocklist now, as the function sync-aws-waf does on its schedule: the same
 reconcile, the same lease (so that the two never work at once), the same receipts. Targets are those of
-WAF_TARGETS, a JSON array of {name, region, scope, mode, web_acl, action, priority, set_size}.
-AWS_ENDPOINT_URL_WAFV2 and the AWS_… credentials count as they do for every AWS tool.
+WAF_TARGETS, a JSON array as the function's; --target takes some of them.
+AWS_ENDPOINT_URL_WAFV2, AWS_ENDPOINT_URL_STS and the AWS_… credentials count as they do for every AWS tool.
 
 Unlike the function it writes without being asked twice (SYNC_MODE is not read); --dry-run says what
 it would do and writes nothing: the plan that it prints is the plan that the real run carries out.
 
-A wall that was made from another list (Redis was flushed or restored) is left as it is, exit code 3.
---adopt-epoch takes the list that is in Redis for the truth from now on: everybody who is on the
-wall and not in it is released.
+--verify reads every IP set instead of believing what it says about itself, and asks AWS whether the rule
+is in force, and where: as the function's hourly run does.
+
+When a guard holds the run, nothing is changed and the exit code is 3:
+  more would be released or added than a run may by itself   --yes-really does it all the same, or
+                                                             tracewall approve lets the next scheduled run
+  somebody else has changed what is ours, and the target     --repair-drift makes it as it should be
+  says "drift":"report"
+  a wall that was made from another list (Redis was          --adopt-epoch takes the list that is in Redis for
+  flushed or restored)                                       the truth from now on: everybody who is on the
+                                                             wall and not in it is released
+  what would go wrong is seen before the first write         the message says what to do
+
+--detach removes all that is ours from the named targets and nothing else: our rule or rule groups, then
+our IP sets. Nobody is blocked there by tracewall any more, so it wants each target named with --target. Set
+SYNC_MODE=observe before, or take the target out of WAF_TARGETS: the next scheduled run would make everything anew.
+With --mode it removes what a target left behind in the mode that it had before, web-acl, rule-group
+or ip-set, and only if what it has now is proven to be in force. --dry-run says what it would do.
 
 --json prints one object: {"as_of","mode":"sync|plan","generation","targets":[{"name","desired","enforced",
 "overflow","spared","writes","calls","skipped","error","plan":[],"remaining":[],"sets":[{"name","count","referenced"}],
-"rejected":[{"value","reason"}],"notes":[]}]}.`
+"rejected":[{"value","reason"}],"notes":[],"pending","effective","held":{"add","release","unexplained","holds","reason"},"drift":[],
+"findings":[{"text","fatal"}],"proof":{"as_of","effective","reasons":[],"web_acls":[]}}]}; held and proof are null when
+there is none. With --detach: {"dry_run","targets":[{"name","mode","done":[],"error"}]}.`
 
 // syncTimeout bounds one run: a first fill of 100 IP sets takes two minutes at AWS WAF's pace.
 const syncTimeout = 10 * time.Minute
 
+// syncFlags are the flags of sync.
+type syncFlags struct {
+	json, dryRun, verify, yesReally, repairDrift, adopt, detach bool
+
+	mode    string
+	targets names
+}
+
+func (f syncFlags) check() error {
+	modes := []string{awswaf.ModeWebACL, awswaf.ModeRuleGroup, awswaf.ModeIPSet}
+	switch {
+	case !f.detach && f.mode != "":
+		return usagef("--mode: want --detach with it; a sync has each target's own mode")
+	case !f.detach:
+		return nil
+	case f.verify || f.repairDrift || f.adopt || f.yesReally:
+		return usagef("--detach: want no --verify, --yes-really, --repair-drift or --adopt-epoch with it")
+	case f.mode != "" && !slices.Contains(modes, f.mode):
+		return usagef("--mode %q: want %s", f.mode, strings.Join(modes, ", "))
+	case len(f.targets) == 0:
+		return usagef("--detach: want the name of each target to take everything off, with --target NAME")
+	}
+	return nil
+}
+
 func runSync(ctx context.Context, a *app, args []string) error {
-	fs := a.newFlags("sync aws-waf [--dry-run] [--json]", syncText)
-	asJSON := fs.Bool("json", false, "print one JSON object")
-	dryRun := fs.Bool("dry-run", false, "say what would be done and write nothing")
-	adopt := fs.Bool("adopt-epoch", false, "take a list that was founded anew for the truth")
+	fs := a.newFlags("sync aws-waf [--target NAME]… [--dry-run] [--verify | --detach [--mode MODE]] [--json]", syncText)
+	var f syncFlags
+	fs.BoolVar(&f.json, "json", false, "print one JSON object")
+	fs.BoolVar(&f.dryRun, "dry-run", false, "say what would be done and write nothing")
+	fs.Var(&f.targets, "target", "only the target of this `name`; may be given several times")
+	fs.BoolVar(&f.verify, "verify", false, "read every set, and prove that the rule is in force")
+	fs.BoolVar(&f.yesReally, "yes-really", false, "release and add however much it is")
+	fs.BoolVar(&f.repairDrift, "repair-drift", false, "repair what somebody else has changed, also where only reporting is configured")
+	fs.BoolVar(&f.adopt, "adopt-epoch", false, "take a list that was founded anew for the truth")
+	fs.BoolVar(&f.detach, "detach", false, "remove all that is ours from the targets named with --target")
+	fs.StringVar(&f.mode, "mode", "", "with --detach: what was made in this `mode`, after the target got another one")
 	rest, err := a.parse(fs, args)
 	if err != nil {
 		return err
@@ -49,131 +92,61 @@ func runSync(ctx context.Context, a *app, args []string) error {
 	switch {
 	case len(rest) == 0:
 		return usagef("no firewall is named: want aws-waf")
-	case rest[0] != "aws-waf" || len(rest) > 1:
+	case rest[0] != wallKind || len(rest) > 1:
 		return usagef("argument %q: want aws-waf", strings.Join(rest, " "))
+	}
+	if err := f.check(); err != nil {
+		return err
 	}
 	targets, err := a.targets()
 	if err != nil {
 		return err
 	}
-	sdk, err := awsconfig.LoadDefaultConfig(ctx)
+	if targets, err = chosen(targets, f.targets); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
+	defer cancel()
+	if f.detach {
+		return a.detach(ctx, targets, f)
+	}
+	return a.sync(ctx, targets, f)
+}
+
+func (a *app) sync(ctx context.Context, targets []awswaf.Target, f syncFlags) error {
+	sdk, err := awsSettings(ctx)
 	if err != nil {
-		return usageError{fmt.Errorf("load aws configuration: %w", err)}
+		return err
+	}
+	walls, err := makeWalls(sdk, targets)
+	if err != nil {
+		return err
 	}
 	store, err := a.openStore(ctx)
 	if err != nil {
 		return err
 	}
 	defer store.Close()
-	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
-	defer cancel()
-
 	now := a.now().UTC().Truncate(time.Second)
 	res := syncResult{AsOf: now, Mode: "sync", Targets: []syncTarget{}}
-	if *dryRun {
+	if f.dryRun {
 		res.Mode = "plan"
 	}
-	pace := awswaf.NewPace(awswaf.WriteEvery, awswaf.ReadEvery) // AWS WAF's rates hold for the account, not for the target
-	var walls []enforce.Wall
-	for _, t := range targets {
-		firewall, err := awswaf.New(sdk, t, awswaf.WithPace(pace))
-		if err != nil {
-			return usageError{fmt.Errorf("target %s: %w", t.Name, err)}
-		}
-		walls = append(walls, enforce.Wall{Name: t.Name, Reconcile: func(ctx context.Context, want waf.Desired, how enforce.How) (waf.Report, error) {
-			r := waf.Reconciler{
-				Firewall: firewall, Name: t.Name, DryRun: how.DryRun, AdoptEpoch: how.AdoptEpoch,
-				Limits: waf.Limits{SetSize: firewall.Target().SetSize},
-			}
-			return r.Reconcile(ctx, want)
-		}})
-	}
 	// The names of leases and consumer groups come from the kind, which is the function's.
-	pass := enforce.Pass{List: store, Kind: "aws-waf", Now: now, DryRun: *dryRun, NoTrace: *dryRun, AdoptEpoch: *adopt}
+	pass := enforce.Pass{
+		List: store, Kind: wallKind, Now: now, DryRun: f.dryRun, NoTrace: f.dryRun, AdoptEpoch: f.adopt,
+		Verify: f.verify, Prove: f.verify, Approve: f.yesReally, RepairDrift: f.repairDrift,
+	}
 	done, err := pass.Run(ctx, walls)
 	for _, one := range done {
 		res.Generation = max(res.Generation, one.Generation)
 		res.Targets = append(res.Targets, syncTargetOf(one))
 	}
 	errs := []error{explain(err)}
-	if *asJSON {
+	if f.json {
 		errs = append(errs, json.NewEncoder(a.stdout).Encode(res))
 	} else {
 		res.print(a.stdout)
 	}
 	return errors.Join(errs...)
-}
-
-// targets reads WAF_TARGETS, with all that is wrong with it at once.
-func (a *app) targets() ([]awswaf.Target, error) {
-	text, _ := a.lookup("WAF_TARGETS")
-	if strings.TrimSpace(text) == "" {
-		return nil, usagef(`WAF_TARGETS is not set: want a JSON array of targets, e.g. [{"name":"edge","region":"eu-west-1","scope":"REGIONAL","mode":"web-acl","web_acl":"edge","action":"block","priority":101}]`)
-	}
-	targets, err := awswaf.ParseTargets(text)
-	if err != nil {
-		return nil, usageError{fmt.Errorf("WAF_TARGETS: %w", err)}
-	}
-	slices.SortFunc(targets, func(a, b awswaf.Target) int { return strings.Compare(a.Name, b.Name) })
-	return targets, nil
-}
-
-type syncResult struct {
-	AsOf       time.Time    `json:"as_of"`
-	Mode       string       `json:"mode"`
-	Generation uint64       `json:"generation"`
-	Targets    []syncTarget `json:"targets"`
-}
-
-type syncTarget struct {
-	enforce.Result
-	Plan      []string        `json:"plan"`
-	Remaining []string        `json:"remaining"`
-	Sets      []waf.SetReport `json:"sets"`
-	Rejected  []waf.Rejection `json:"rejected"`
-	Notes     []string        `json:"notes"`
-}
-
-// syncTargetOf adds to what the function returns what its report has to say.
-func syncTargetOf(one enforce.Result) syncTarget {
-	r := one.Report
-	return syncTarget{
-		Result: one, Plan: some(r.Plan), Remaining: some(r.Remaining), Sets: some(r.Sets), Rejected: some(r.Rejected), Notes: some(r.Notes),
-	}
-}
-
-// maxPlanLines bounds the plan on a terminal; --json has all of it.
-const maxPlanLines = 40
-
-func (r syncResult) print(w io.Writer) {
-	for _, t := range r.Targets {
-		if t.Skipped != "" {
-			fmt.Fprintf(w, "%s: nothing done: %s\n", t.Name, t.Skipped)
-			continue
-		}
-		verb := "enforced"
-		if r.Mode == "plan" {
-			verb = "enforced now"
-		}
-		fmt.Fprintf(w, "%s: %d wanted, %d %s, %d without room; %d calls, %d of them writes\n", t.Name, t.Desired, t.Enforced, verb, t.Overflow, t.Calls, t.Writes)
-		if t.Spared > 0 {
-			fmt.Fprintf(w, "  %d on the blocklist are on the allowlist too and let go\n", t.Spared)
-		}
-		if r.Mode == "plan" && len(t.Plan) == 0 && t.Error == "" {
-			fmt.Fprintln(w, "  nothing to do")
-		}
-		for i, step := range t.Plan {
-			if i == maxPlanLines {
-				fmt.Fprintf(w, "  … and %d more\n", len(t.Plan)-i)
-				break
-			}
-			fmt.Fprintf(w, "  %s\n", report.Safe(step))
-		}
-		for _, n := range t.Notes {
-			fmt.Fprintf(w, "  note: %s\n", report.Safe(n))
-		}
-		for _, j := range t.Rejected {
-			fmt.Fprintf(w, "  refused by the firewall: %s: %s\n", report.Safe(j.Value), report.Safe(j.Reason))
-		}
-	}
 }

@@ -1,17 +1,22 @@
 // Package enforce brings walls up to date with the blocklist: the sync functions
-// do it on their schedule, an operator by hand, and both must do the same thing.
+// do it on their schedule and when the bell rings, an operator by hand, and all must do the same thing.
 //
 // One pass reads the list and the allowlist, both whole or neither, and makes every
 // wall equal to the one minus the other, side by side. For each wall it holds a
-// lease, takes the handoff messages, reconciles, acknowledges what it has proven
-// and keeps a status. A wall that fails or hangs delays no other, and a list that
-// cannot be trusted changes none.
+// lease, takes the handoff messages, recalls what the last run left, reconciles,
+// acknowledges what it has proven and keeps a Status. A wall that fails or hangs delays no other, and a list that
+// cannot be trusted changes none. Before each write it makes sure that the lease is
+// still its own, so two passes over one wall never interleave.
+//
+// A Watch stays on the handoff stream after its first pass and makes another as
+// soon as something is announced.
 package enforce
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -27,50 +32,83 @@ var ErrAllowlist = errors.New("read allowlist, so the walls stay as they are")
 // List is what a pass needs of the blocklist's store. Its methods are called by
 // several goroutines.
 type List interface {
-	Snapshot(ctx context.Context, now time.Time) (blocklist.Snapshot, error)
+	Source
+	Handoff
+	Records
+}
+
+// Source is what a pass reads.
+type Source interface {
+	// Each hands over the whole list, page by page: held whole it would take three times the memory.
+	Each(ctx context.Context, now time.Time, fn func([]blocklist.Entry) error) (blocklist.Version, error)
 	Allowlist(ctx context.Context) (allowlist.List, error)
+	// Ended counts those of the prefixes that left the list in good order; see blocklist.LeftInOrder.
+	Ended(ctx context.Context, now time.Time, prefixes []netip.Prefix) (int, error)
+}
+
+// Handoff keeps passes apart and carries the announcements.
+type Handoff interface {
 	Acquire(ctx context.Context, name string, ttl time.Duration) (*blocklist.Lease, error)
 	Receive(ctx context.Context, group, consumer string, claimAfter time.Duration) ([]blocklist.Notice, error)
 	Ack(ctx context.Context, group string, ids ...string) error
+}
+
+// Records is what one pass leaves for the next, and an operator for a pass.
+type Records interface {
+	Status(ctx context.Context, target string) ([]byte, error)
 	SaveStatus(ctx context.Context, target string, status []byte) error
+	Approval(ctx context.Context, target string) (a blocklist.Approval, ok bool, err error)
+	UseApproval(ctx context.Context, target string) (a blocklist.Approval, ok bool, err error)
 }
 
-// Wall is one firewall target: its name and how to make it equal to a list.
+// Wall is one firewall target and what runs may do to it by themselves.
 type Wall struct {
-	Name      string
-	Reconcile func(ctx context.Context, want waf.Desired, how How) (waf.Report, error)
-}
-
-// How says what a reconcile may do.
-type How struct {
-	DryRun     bool // plan and report only
-	AdoptEpoch bool // accept a list founded anew
+	Name     string
+	Firewall waf.Firewall // used by one run at a time
+	Limits   waf.Limits
+	// MaxRelease and MaxAdd are how many percent of what the wall holds a run may
+	// release or add without asking; see waf.Guard. 0 means its default.
+	MaxRelease, MaxAdd int
+	ReportDrift        bool // leave what others changed as it is and say so
 }
 
 // Pass is one run over walls. It is a value: make a new one for each run.
 type Pass struct {
-	List       List
-	Kind       string    // of firewall, "aws-waf": part of the names of leases and consumer groups
-	Now        time.Time // the moment that the run stands for
-	DryRun     bool
-	NoTrace    bool // somebody asked for a plan: keep no status of it
-	AdoptEpoch bool
+	List List
+	Kind string    // of firewall, "aws-waf": part of the names of leases and consumer groups
+	Now  time.Time // the moment that the run stands for
+
+	DryRun  bool // plan and report, change nothing
+	NoTrace bool // somebody asked for a plan: keep no status of it
+	Verify  bool // read every set instead of believing what it says about itself, and prove
+	Prove   bool // ask whether what the sets hold is in force
+
+	AdoptEpoch  bool // accept a list founded anew, or restored from an older state
+	Approve     bool // an operator stands by: release and add whatever the list says
+	RepairDrift bool // mend what others changed also where a Wall says to report it
 }
 
 // Result is what became of one wall. Its JSON form is stable.
 type Result struct {
 	Name     string `json:"name"`
 	Desired  int    `json:"desired"`  // distinct addresses and ranges that should be on the wall
-	Enforced int    `json:"enforced"` // those of them that are
+	Enforced int    `json:"enforced"` // those of them that the sets in force hold
+	Pending  int    `json:"pending"`  // those that have room and are not there yet
 	Overflow int    `json:"overflow"` // those that had no room
-	Spared   int    `json:"spared"`   // entries that the allowlist takes out
+	Spared   int    `json:"spared"`   // entries that the allowlist takes out whole
 	Writes   int    `json:"writes"`
 	Calls    int    `json:"calls"`
-	Skipped  string `json:"skipped,omitempty"` // why nothing was done, without it being an error
-	Error    string `json:"error,omitempty"`
+	// Effective tells whether what the sets hold was in force when that was last
+	// asked; absent: it was never asked. The Status has the reasons.
+	Effective *bool         `json:"effective,omitempty"`
+	Held      *waf.Held     `json:"held,omitempty"`     // the run did nothing and asks for approval
+	Drift     []string      `json:"drift,omitempty"`    // what others changed, in words
+	Findings  []waf.Finding `json:"findings,omitempty"` // of a look ahead, in words with what to do
+	Skipped   string        `json:"skipped,omitempty"`  // why nothing was done, without it being an error
+	Error     string        `json:"error,omitempty"`
 
 	Generation uint64     `json:"-"` // of the list that was read
-	Guarded    bool       `json:"-"` // a guard refused the list: somebody must look
+	Guarded    bool       `json:"-"` // a guard stopped the run: somebody must look
 	Report     waf.Report `json:"-"`
 }
 
@@ -78,28 +116,36 @@ type Result struct {
 // also when there is an error; the error joins everything that went wrong. It stops
 // before the context's deadline, early enough to record what it did.
 func (p Pass) Run(ctx context.Context, walls []Wall) ([]Result, error) {
-	r := &run{Pass: p, outer: ctx, work: ctx}
-	if deadline, ok := ctx.Deadline(); ok {
-		left := time.Until(deadline)
-		var cancel context.CancelFunc
-		r.work, cancel = context.WithDeadline(ctx, deadline.Add(-margin(left)))
-		defer cancel()
-		r.lease = left + leaseSlack
-	}
-	r.desired = sync.OnceValues(func() (desired, error) { return readDesired(r.work, p.List, p.Now) })
-
+	work, cancel := workOf(ctx)
+	defer cancel()
+	r := newRun(p, ctx, work)
 	results, errs := make([]Result, len(walls)), make([]error, len(walls))
 	var group sync.WaitGroup
 	for i, w := range walls {
 		group.Go(func() { results[i], errs[i] = r.target(w) })
 	}
 	group.Wait()
+	return results, joined(walls, errs)
+}
+
+// joined is one error that says which wall each of errs is about.
+func joined(walls []Wall, errs []error) error {
+	var all []error
 	for i, err := range errs {
 		if err != nil {
-			errs[i] = fmt.Errorf("target %s: %w", walls[i].Name, err)
+			all = append(all, fmt.Errorf("target %s: %w", walls[i].Name, err))
 		}
 	}
-	return results, errors.Join(errs...)
+	return errors.Join(all...)
+}
+
+// workOf returns a context that ends before ctx does, early enough to record what was done.
+func workOf(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, deadline.Add(-margin(time.Until(deadline))))
 }
 
 // margin is how long before the deadline the work stops, so that what was done can

@@ -3,9 +3,11 @@ package enforce
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
+	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/tracewall/tracewall/shared/blocklist"
@@ -25,25 +27,27 @@ const (
 	// maxReceives bounds how often one run asks for handoff messages. They only ring
 	// the bell: what is left over, the next run receives.
 	maxReceives = 20
+	// anything is an allowance of as much as any list holds.
+	anything = math.MaxInt32
 )
-
-// Status is what is kept in Redis about a wall's last run, for the operator.
-type Status struct {
-	AsOf       time.Time  `json:"as_of"`
-	Mode       string     `json:"mode"`
-	Epoch      string     `json:"epoch"`
-	Generation uint64     `json:"generation"`
-	Result     Result     `json:"result"`
-	Report     waf.Report `json:"report"`
-}
 
 // run is a Pass under way. Its methods are safe for concurrent use.
 type run struct {
 	Pass
 	work    context.Context // ends early enough to record what was done
 	outer   context.Context // the caller's own
-	lease   time.Duration   // 0: defaultLease
-	desired func() (desired, error)
+	lease   time.Duration   // how long a lease is to live
+	desired func() (*desired, error)
+}
+
+func newRun(p Pass, outer, work context.Context) *run {
+	r := &run{Pass: p, outer: outer, work: work}
+	if deadline, ok := outer.Deadline(); ok {
+		r.lease = time.Until(deadline) + leaseSlack
+	}
+	r.lease = max(time.Second, min(cmp.Or(r.lease, defaultLease), maxLease))
+	r.desired = sync.OnceValues(func() (*desired, error) { return readDesired(r.work, p.List, p.Now) })
+	return r
 }
 
 // target brings one wall up to date. The order matters: the lease keeps two runs
@@ -57,11 +61,10 @@ func (r *run) target(w Wall) (res Result, err error) {
 		}
 	}()
 	if r.DryRun {
-		err = r.reconcile(w, &res, nil)
+		err = r.reconcile(w, &res, nil, nil)
 		return res, err
 	}
-	ttl := min(cmp.Or(r.lease, defaultLease), maxLease)
-	lease, err := r.List.Acquire(r.work, "sync:"+r.group(w), ttl)
+	lease, err := r.List.Acquire(r.work, "sync:"+r.group(w), r.lease)
 	if errors.Is(err, blocklist.ErrLeaseHeld) {
 		res.Skipped = "another run holds the lease"
 		return res, nil
@@ -74,11 +77,11 @@ func (r *run) target(w Wall) (res Result, err error) {
 		defer cancel()
 		_ = lease.Release(ctx) // it ends by itself, and a lost lease does not undo the work
 	}()
-	notices, err := r.receive(r.group(w), ttl)
+	notices, err := r.receive(r.group(w))
 	if err != nil {
 		return res, err
 	}
-	err = r.reconcile(w, &res, notices)
+	err = r.reconcile(w, &res, lease, notices)
 	return res, err
 }
 
@@ -89,7 +92,7 @@ func (r *run) group(w Wall) string { return r.Kind + ":" + w.Name }
 // lease, it may at once take over those that an earlier run received and did not
 // acknowledge; after that, only new ones. The consumer's name is always the same,
 // since Redis keeps every name that it has ever been told.
-func (r *run) receive(group string, ttl time.Duration) ([]blocklist.Notice, error) {
+func (r *run) receive(group string) ([]blocklist.Notice, error) {
 	var all []blocklist.Notice
 	claimAfter := time.Duration(0)
 	for range maxReceives {
@@ -101,34 +104,129 @@ func (r *run) receive(group string, ttl time.Duration) ([]blocklist.Notice, erro
 			break
 		}
 		all = append(all, notices...)
-		claimAfter = ttl
+		claimAfter = r.lease
 	}
 	return all, nil
 }
 
 // reconcile makes the wall equal to the list, then records and acknowledges it.
-func (r *run) reconcile(w Wall, res *Result, notices []blocklist.Notice) error {
-	want, err := r.desired()
+// lease is nil in a dry run.
+func (r *run) reconcile(w Wall, res *Result, lease *blocklist.Lease, notices []blocklist.Notice) error {
+	before, unreadable := r.recall(w.Name)
+	approved, unasked := r.approved(w.Name)
+	rec := r.reconciler(w, before, approved, lease)
+	through := rec.LookAhead(r.work) // while the list is read
+	defer through()
+	all, err := r.desired()
+	var want goal
+	var report waf.Report
 	if err != nil {
 		res.Guarded = errors.Is(err, blocklist.ErrNoEpoch) || errors.Is(err, blocklist.ErrDamaged)
-		return err
+		report.Name = w.Name
+	} else {
+		want, report, err = r.equal(rec, w, all.goal(w.Limits), approved)
+		res.tell(report, err)
+		res.Generation, res.Spared = want.Generation, all.spared
 	}
-	res.Generation, res.Spared = want.Generation, want.spared
-	report, err := w.Reconcile(r.work, want.Desired, How{DryRun: r.DryRun, AdoptEpoch: r.AdoptEpoch})
-	res.Desired, res.Enforced, res.Overflow = report.Desired, report.Enforced, report.Overflow
-	res.Writes, res.Calls, res.Report = report.Writes, report.Calls, report
-	res.Guarded = errors.Is(err, waf.ErrEpoch)
 
 	ctx, cancel := r.last()
 	defer cancel()
-	errs := []error{err}
+	errs := []error{err, unreadable, unasked}
 	if err == nil && !r.DryRun {
 		errs = append(errs, r.acknowledge(ctx, r.group(w), notices, want.Generation))
 	}
-	if !r.NoTrace {
-		errs = append(errs, r.record(ctx, *res, report, want, err))
+	if r.DryRun && !r.NoTrace && unreadable == nil {
+		// A plan holds no lease: a real run may have left something newer meanwhile.
+		before, unreadable = r.recall(w.Name)
+		errs = append(errs, unreadable)
+	}
+	after := r.status(before, w, res, report, want, err)
+	if !r.NoTrace && unreadable == nil { // or it would overwrite what could not be read
+		errs = append(errs, r.record(ctx, after, lease))
 	}
 	return errors.Join(errs...)
+}
+
+// reconciler makes the Reconciler of a wall, which remembers what the last run left.
+func (r *run) reconciler(w Wall, before Status, approved waf.Allowance, lease *blocklist.Lease) *waf.Reconciler {
+	if memory, ok := w.Firewall.(waf.Rememberer); ok {
+		memory.Recall(before.Memory)
+	}
+	rec := &waf.Reconciler{
+		Firewall: w.Firewall, Name: w.Name, Limits: w.Limits,
+		DryRun: r.DryRun, Verify: r.Verify, AdoptEpoch: r.AdoptEpoch,
+		ReportDrift: w.ReportDrift && !r.RepairDrift,
+		Prove:       r.Prove || r.Verify || !r.DryRun && before.unproven(r.Now),
+		Guard:       waf.Guard{MaxRelease: w.MaxRelease, MaxAdd: w.MaxAdd, Allow: approved},
+	}
+	if lease != nil {
+		rec.BeforeWrite = lease.Renew
+	}
+	return rec
+}
+
+// equal runs the Reconciler. It returns the state of the list that the wall was
+// made from, which may be a newer one than asked: while this run read the list and
+// waited for its lease, another may have made the wall from a newer state.
+func (r *run) equal(rec *waf.Reconciler, w Wall, want goal, approved waf.Allowance) (goal, waf.Report, error) {
+	reconcile := func() (waf.Report, error) {
+		rec.Guard.Ended = func(ctx context.Context, prefixes []netip.Prefix) (int, error) {
+			return want.explained(ctx, r.List, r.Now, prefixes)
+		}
+		return rec.Reconcile(r.work, want.Desired)
+	}
+	report, err := reconcile()
+	if errors.Is(err, waf.ErrStale) {
+		if fresh, again := readDesired(r.work, r.List, r.Now); again == nil && fresh.epoch == want.Epoch && fresh.generation > want.Generation {
+			calls, writes := report.Calls, report.Writes
+			want = fresh.goal(w.Limits)
+			report, err = reconcile()
+			report.Calls, report.Writes = report.Calls+calls, report.Writes+writes
+		}
+	}
+	if approved != (waf.Allowance{}) && !r.Approve && !r.DryRun && (err == nil || errors.Is(err, waf.ErrHeld)) {
+		err = errors.Join(err, r.useApproval(w.Name))
+	}
+	return want, report, err
+}
+
+// approved returns what the operator allows this run beyond what it may by itself.
+// With an error that is nothing, and the run goes on: it can only be held.
+func (r *run) approved(target string) (waf.Allowance, error) {
+	if r.Approve {
+		return waf.Allowance{Add: anything, Release: anything}, nil
+	}
+	a, ok, err := r.List.Approval(r.work, target)
+	if errors.Is(err, blocklist.ErrDamaged) {
+		return waf.Allowance{}, nil // approves of nothing, and goes within the hour
+	}
+	if err != nil {
+		return waf.Allowance{}, err
+	}
+	if !ok {
+		return waf.Allowance{}, nil
+	}
+	return waf.Allowance{Add: a.Add, Release: a.Release}, nil
+}
+
+// useApproval takes the approval away once the run is through, or was held in spite
+// of it. A run that stopped half way leaves it to the next, which goes on.
+func (r *run) useApproval(target string) error {
+	ctx, cancel := r.last()
+	defer cancel()
+	_, _, err := r.List.UseApproval(ctx, target)
+	return err
+}
+
+// tell fills in what the Reconciler reports.
+func (res *Result) tell(report waf.Report, err error) {
+	res.Desired, res.Enforced, res.Overflow = report.Desired, report.Enforced, report.Overflow
+	res.Pending = max(0, report.Desired-report.Enforced-report.Overflow)
+	res.Writes, res.Calls, res.Report = report.Writes, report.Calls, report
+	res.Held, res.Drift, res.Findings = report.Held, report.Drift, report.Findings
+	for _, guard := range []error{waf.ErrHeld, waf.ErrEpoch, waf.ErrStale, waf.ErrDrift} {
+		res.Guarded = res.Guarded || errors.Is(err, guard)
+	}
 }
 
 // acknowledge gives the receipt for every notice that the list just enforced was
@@ -145,25 +243,6 @@ func (r *run) acknowledge(ctx context.Context, group string, notices []blocklist
 	}
 	if err := r.List.Ack(ctx, group, ids...); err != nil {
 		return fmt.Errorf("acknowledge handoff: %w", err)
-	}
-	return nil
-}
-
-// record keeps what the run did, and what went wrong, for the operator.
-func (r *run) record(ctx context.Context, res Result, report waf.Report, want desired, failure error) error {
-	if failure != nil {
-		res.Error = failure.Error()
-	}
-	s := Status{AsOf: r.Now, Mode: "sync", Epoch: want.Epoch, Generation: want.Generation, Result: res, Report: report}
-	if r.DryRun {
-		s.Mode = "plan"
-	}
-	text, err := json.Marshal(s)
-	if err != nil {
-		return fmt.Errorf("encode status: %w", err)
-	}
-	if err := r.List.SaveStatus(ctx, res.Name, text); err != nil {
-		return fmt.Errorf("save status: %w", err)
 	}
 	return nil
 }

@@ -32,6 +32,10 @@ const (
 	EntriesDesired       Metric = "entries_desired"        // what a wall should hold
 	EntriesEnforced      Metric = "entries_enforced"       // what it holds
 	OverflowTotal        Metric = "overflow_total"         // entries that did not fit on the wall
+	PendingTotal         Metric = "pending_total"          // entries with room that are not on the wall yet
+	DriftTotal           Metric = "drift_total"            // things on a wall that somebody else has changed
+	Held                 Metric = "held"                   // 1 when a run waits for an operator's approval
+	Effective            Metric = "effective"              // 1 when what a wall holds was proven in force, 0 when it was not
 	WAFPutTotal          Metric = "waf_put_total"          // writes to a wall
 	WAFConflictTotal     Metric = "waf_conflict_total"     // writes that lost a race and were done again
 	AlertsTotal          Metric = "alerts_total"           // alerts that the webhook was sent

@@ -42,6 +42,7 @@ type Config struct {
 	Term     time.Duration
 	Lookback time.Duration
 	Latency  time.Duration // of each WAF call
+	Rates    bool          // the WAF throttles as AWS does
 	Logs     io.Writer     // gets what the functions log; nil drops it
 }
 
@@ -82,11 +83,14 @@ func (c *Cloud) start(ctx context.Context) (err error) {
 	if c.logs, c.put, err = StartLogs(c.cfg.Logstore, c.cfg.Fields); err != nil {
 		return err
 	}
-	c.wall = waftest.NewAWS(waftest.AWSOptions{Latency: c.cfg.Latency})
+	c.wall = waftest.NewAWS(waftest.AWSOptions{Latency: c.cfg.Latency, RateLimits: c.cfg.Rates})
 	if c.wallURL, err = c.wall.Start(); err != nil {
 		return err
 	}
 	if err := c.wall.SeedWebACL(wafRegion, wafScope, wafACL); err != nil {
+		return err
+	}
+	if err := c.wall.Associate(wafRegion, wafACL, protected); err != nil {
 		return err
 	}
 	if c.began, err = c.wall.Rules(wafRegion, wafScope, wafACL); err != nil {
@@ -96,6 +100,9 @@ func (c *Cloud) start(ctx context.Context) (err error) {
 	c.apiURL, err = c.api.Start(ctx)
 	return err
 }
+
+// protected is what the web ACL protects. A wall that protects nothing is not in force.
+const protected = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/shop/50dc6c495c0c9188"
 
 // keys are what everything here is signed with. They open nothing but loopback ports.
 var keys = functiontest.Credentials{AccessKeyID: AccessKeyID, AccessKeySecret: AccessSecret}
@@ -208,7 +215,8 @@ func (c *Cloud) webhookEnv() map[string]string {
 
 func (c *Cloud) syncEnv() map[string]string {
 	return map[string]string{
-		"REDIS_URL": c.redis.url(), "SYNC_MODE": "enforce", "AWS_ENDPOINT_URL_WAFV2": c.wallURL,
+		"REDIS_URL": c.redis.url(), "SYNC_MODE": "enforce", "AWS_ENDPOINT_URL": c.wallURL,
+		"WAIT":        "0", // Sync answers at once; who wants to see it stay calls Stay
 		"WAF_TARGETS": fmt.Sprintf(`[{"name":%q,"region":%q,"scope":%q,"mode":"web-acl","web_acl":%q,"action":"block","priority":100}]`, TargetName, wafRegion, wafScope, wafACL),
 	}
 }
@@ -252,6 +260,9 @@ func (c *Cloud) Endpoints() (redis, logs, wall string) {
 
 // Enforced is what the wall blocks by address, asked of the wall itself.
 func (c *Cloud) Enforced() []netip.Prefix { return c.wall.Enforced(wafRegion, wafScope, wafACL) }
+
+// Throttled returns how many calls the WAF has refused for coming too often.
+func (c *Cloud) Throttled() int { return c.wall.Throttled() }
 
 // TheirRules returns the names of the rules that were in the web ACL before, and
 // whether every one of them is still there, byte for byte.

@@ -189,6 +189,16 @@ func (c *Cloud) Sync(ctx context.Context, now time.Time) ([]Target, error) {
 		return nil, err
 	}
 	event["time"] = now.UTC().Format(time.RFC3339)
+	return c.runSync(ctx, event)
+}
+
+// Stay calls the sync function and lets it stay on the handoff stream for so long
+// after its start, as its schedule does in the cloud. It returns when the function has answered.
+func (c *Cloud) Stay(ctx context.Context, wait time.Duration) ([]Target, error) {
+	return c.runSync(ctx, map[string]any{"mode": "sync", "wait": wait.String()})
+}
+
+func (c *Cloud) runSync(ctx context.Context, event map[string]any) ([]Target, error) {
 	payload, err := json.Marshal(event)
 	if err != nil {
 		return nil, err

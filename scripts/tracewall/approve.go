@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/tracewall/tracewall/scripts/tracewall/internal/report"
+	"github.com/tracewall/tracewall/shared/blocklist"
+	"github.com/tracewall/tracewall/shared/enforce"
+	"github.com/tracewall/tracewall/shared/waf"
+)
+
+const approveText = `Lets the next run of a firewall target do what the last one held back: release or add more addresses than a run
+may by itself. Shows what was held, and why, and stores the approval with those numbers as its bounds: the next run
+may do as much and no more. It is used once and ends after an hour. Nothing changes until that run; tracewall sync
+aws-waf --yes-really does it at once, without bounds.
+
+Look first: tracewall sync aws-waf --dry-run --target TARGET shows the plan. A list that is suddenly
+much smaller is more often a broken list than a peaceful night.
+
+Nothing is stored when nothing is held: the exit code is then 2.
+
+--json prints one object: {"target","held":{"add","release","unexplained","holds","reason"},"held_at","approved_until"}.`
+
+// approveStore is what approving needs of the blocklist's store.
+type approveStore interface {
+	Status(ctx context.Context, target string) ([]byte, error)
+	SaveApproval(ctx context.Context, target string, a blocklist.Approval) error
+}
+
+// approved is what was approved.
+type approved struct {
+	Target        string    `json:"target"`
+	Held          waf.Held  `json:"held"`
+	HeldAt        time.Time `json:"held_at"`
+	ApprovedUntil time.Time `json:"approved_until"`
+}
+
+func runApprove(ctx context.Context, a *app, args []string) error {
+	fs := a.newFlags("approve TARGET [--json]", approveText)
+	asJSON := fs.Bool("json", false, "print one JSON object")
+	rest, err := a.parse(fs, args)
+	if err != nil {
+		return err
+	}
+	switch {
+	case len(rest) == 0:
+		return usagef("no target is named: want a name from WAF_TARGETS")
+	case len(rest) > 1:
+		return usagef("argument %q: want one target", rest[1])
+	}
+	store, err := a.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	done, err := a.approve(ctx, store, rest[0])
+	if err != nil {
+		return err
+	}
+	if *asJSON {
+		return json.NewEncoder(a.stdout).Encode(done)
+	}
+	h := done.Held
+	fmt.Fprintf(a.stdout, "%s was held at %s: %s\n", report.Safe(done.Target), stamp(done.HeldAt), report.Safe(h.Reason))
+	fmt.Fprintf(a.stdout, "  it holds %s addresses and ranges; %s would be released, %s of them without their term having ended, and %s added\n",
+		report.Number(h.Holds), report.Number(h.Release), report.Number(h.Unexplained), report.Number(h.Add))
+	fmt.Fprintf(a.stdout, "approved: its next run may do as much; the approval ends at %s, or when it is used\n", stamp(done.ApprovedUntil))
+	return nil
+}
+
+func (a *app) approve(ctx context.Context, store approveStore, target string) (approved, error) {
+	text, err := store.Status(ctx, target)
+	if errors.Is(err, blocklist.ErrNoReport) {
+		return approved{}, usagef("nothing is held: no run of target %q is known", target)
+	}
+	if err != nil {
+		return approved{}, err
+	}
+	var s enforce.Status
+	if err := json.Unmarshal(text, &s); err != nil {
+		return approved{}, fmt.Errorf("status of %s: %w", target, err)
+	}
+	if s.Held == nil {
+		return approved{}, usagef("nothing is held: the last run of %s, at %s, held nothing back", target, stamp(s.AsOf))
+	}
+	now := a.now().UTC().Truncate(time.Second)
+	err = store.SaveApproval(ctx, target, blocklist.Approval{Add: s.Held.Add, Release: s.Held.Unexplained, By: a.user(), At: now})
+	if err != nil {
+		return approved{}, err
+	}
+	return approved{Target: target, Held: *s.Held, HeldAt: s.AsOf, ApprovedUntil: now.Add(blocklist.ApprovalTTL)}, nil
+}
+
+// user is who is typing, as far as the environment tells; it is for people who read it later.
+func (a *app) user() string {
+	name, _ := a.lookup("USER")
+	if len(name) > 64 || strings.ContainsFunc(name, func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsPrint(r) }) {
+		return ""
+	}
+	return name
+}
