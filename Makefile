@@ -12,7 +12,7 @@ LAMBDA_FUNCTIONS := sync-aws-waf
 GOLANGCI := build/tools/golangci-lint
 FUZZTIME ?= 20s
 
-.PHONY: help run tracewall test fmt lint cover fuzz bench build build-SyncAwsWafFunction package-aws package-ali invoke clean
+.PHONY: help run tracewall test fmt lint cover fuzz bench bench-waf build build-SyncAwsWafFunction package-aws package-ali invoke clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[A-Za-z-]+:.*## /{printf "  make %-26s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ fuzz: ## each fuzz target for FUZZTIME (20s)
 bench: tracewall ## speed: end to end, per function, Redis, and the packages' own benchmarks
 	@build/tracewall bench $(ARGS)
 	go test -run='^$$' -bench=. -benchmem ./shared/...
+
+bench-waf: tracewall ## what AWS WAF costs, against what is promised; ARGS="--simulate", "--million", "--quick", "--json"
+	@build/tracewall bench-waf $(ARGS)
 
 build: ## the functions as they are deployed, with their sizes
 	@for f in $(FC_FUNCTIONS); do scripts/build.sh $$f build/$$f/main; done

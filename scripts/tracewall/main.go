@@ -57,6 +57,7 @@ func commands() []command {
 		{"approve", "let a firewall's next run do what a guard has held back", runApprove},
 		{"repair", "accept what is left of a damaged blocklist", runRepair},
 		{"bench", "measure speed and delay, as make bench does", runBench},
+		{"bench-waf", "measure what keeping AWS WAF equal to the list costs, as make bench-waf does", runBenchWAF},
 	}
 }
 
