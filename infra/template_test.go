@@ -4,17 +4,13 @@
 package infra_test
 
 import (
-	"os"
-	"path/filepath"
-	"regexp"
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
+	"time"
 
 	"github.com/tracewall/tracewall/shared/telemetry"
-	"github.com/tracewall/tracewall/shared/waf/awswaf"
 )
 
 const templateFile = "../template.yaml"
@@ -26,66 +22,6 @@ func resource(t *testing.T, name, kind string) any {
 		t.Fatalf("%s is a %v, want %s", name, got, kind)
 	}
 	return at(t, r, "Properties")
-}
-
-// listActions cannot be limited to a resource: AWS WAF knows none for them.
-var listActions = []string{"wafv2:ListIPSets", "wafv2:ListWebACLs"}
-
-// statements returns every statement of every inline policy of every role in the template.
-func statements(t *testing.T) []any {
-	t.Helper()
-	var all []any
-	for name, r := range at(t, readYAML(t, templateFile), "Resources").(tree) {
-		if at(t, r, "Type") != "AWS::IAM::Role" {
-			continue
-		}
-		for _, policy := range list(at(t, r, "Properties", "Policies")) {
-			all = append(all, list(at(t, policy, "PolicyDocument", "Statement"))...)
-		}
-		if len(all) == 0 {
-			t.Errorf("role %s allows nothing", name)
-		}
-	}
-	return all
-}
-
-func TestRoleGrantsNoMoreThanItNames(t *testing.T) {
-	for _, s := range statements(t) {
-		actions := texts(at(t, s, "Action"))
-		for _, action := range actions {
-			if strings.Contains(action, "*") {
-				t.Errorf("action %q: a wildcard grants what nobody has thought of", action)
-			}
-		}
-		for _, r := range list(at(t, s, "Resource")) {
-			if r != "*" {
-				continue
-			}
-			for _, action := range actions {
-				if !slices.Contains(listActions, action) {
-					t.Errorf("action %s has Resource \"*\": name the resource", action)
-				}
-			}
-		}
-	}
-}
-
-func TestRoleMayChangeOnlyOurSetsAndOneWebACL(t *testing.T) {
-	for _, s := range statements(t) {
-		for _, action := range texts(at(t, s, "Action")) {
-			for _, r := range list(at(t, s, "Resource")) {
-				arn := strings.Join(texts(r), " ")
-				switch {
-				case strings.HasSuffix(action, "IPSet") && !strings.Contains(arn, "/ipset/tracewall-*/*"):
-					t.Errorf("%s on %s: want sets called tracewall-… only", action, arn)
-				case strings.HasSuffix(action, "DeleteWebACL"):
-					t.Errorf("%s: a Web ACL is never deleted", action)
-				case strings.HasSuffix(action, "WebACL") && strings.Contains(arn, "/webacl/") && !strings.Contains(arn, "/webacl/${WebAclName}/*"):
-					t.Errorf("%s on %s: want the one that the function is told to keep", action, arn)
-				}
-			}
-		}
-	}
 }
 
 func TestFunctionRunsAsPromised(t *testing.T) {
@@ -115,14 +51,25 @@ func TestFunctionRunsAsPromised(t *testing.T) {
 
 func TestScheduleAndFailedRuns(t *testing.T) {
 	f := resource(t, "SyncAwsWafFunction", "AWS::Serverless::Function")
-	schedule := at(t, f, "Events", "EveryMinute", "Properties")
+	parked := []any{at(t, f, "EventInvokeConfig", "DestinationConfig", "OnFailure", "Destination")}
+	for event, every := range map[string]string{"EveryMinute": "rate(1 minute)", "Verify": "rate(1 hour)"} {
+		schedule := at(t, f, "Events", event, "Properties")
+		for want, got := range map[string]any{
+			"ScheduleV2": at(t, f, "Events", event, "Type"),
+			"true":       at(t, schedule, "OmitName"), // or a second stack collides with the first
+			every:        at(t, schedule, "ScheduleExpression"),
+			"0":          at(t, schedule, "RetryPolicy", "MaximumRetryAttempts"),
+			"60":         at(t, schedule, "RetryPolicy", "MaximumEventAgeInSeconds"),
+		} {
+			if got != want {
+				t.Errorf("%s: %v, want %s", event, got, want)
+			}
+		}
+		parked = append(parked, at(t, schedule, "DeadLetterConfig", "Arn"))
+	}
 	for want, got := range map[string]any{
-		"ScheduleV2":     at(t, f, "Events", "EveryMinute", "Type"),
-		"true":           at(t, schedule, "OmitName"), // or a second stack collides with the first
-		"rate(1 minute)": at(t, schedule, "ScheduleExpression"),
-		"0":              at(t, schedule, "RetryPolicy", "MaximumRetryAttempts"),
-		"60":             at(t, f, "EventInvokeConfig", "MaximumEventAgeInSeconds"),
-		"SQS":            at(t, f, "EventInvokeConfig", "DestinationConfig", "OnFailure", "Type"),
+		"60":  at(t, f, "EventInvokeConfig", "MaximumEventAgeInSeconds"),
+		"SQS": at(t, f, "EventInvokeConfig", "DestinationConfig", "OnFailure", "Type"),
 	} {
 		if got != want {
 			t.Errorf("%v, want %s", got, want)
@@ -131,13 +78,38 @@ func TestScheduleAndFailedRuns(t *testing.T) {
 	if got := at(t, f, "EventInvokeConfig", "MaximumRetryAttempts"); got != "0" {
 		t.Errorf("Lambda repeats a run %v times, want 0: the next minute does", got)
 	}
-	for _, target := range []any{at(t, schedule, "DeadLetterConfig", "Arn"), at(t, f, "EventInvokeConfig", "DestinationConfig", "OnFailure", "Destination")} {
+	for _, target := range parked {
 		if !slices.Contains(texts(target), "SyncAwsWafDeadLetters.Arn") {
 			t.Errorf("failed events go to %v, want the dead-letter queue", target)
 		}
 	}
 	if got := at(t, resource(t, "SyncAwsWafDeadLetters", "AWS::SQS::Queue"), "MessageRetentionPeriod"); got != "1209600" {
 		t.Errorf("dead letters are kept for %v s, want 14 days", got)
+	}
+}
+
+// The hourly run must be let in beside the one that stays for most of its minute, and
+// must not give up because that one holds the lease for a second.
+func TestVerifyRunsBesideTheRunThatStays(t *testing.T) {
+	f := resource(t, "SyncAwsWafFunction", "AWS::Serverless::Function")
+	verify := at(t, f, "Events", "Verify", "Properties")
+	// The function's own tests decode that event.
+	var input, sample struct{ Mode, Wait string }
+	if err := json.Unmarshal([]byte(at(t, verify, "Input").(string)), &input); err != nil {
+		t.Fatal(err)
+	}
+	readJSON(t, "../events/sync-aws-waf.hourly.json", &sample)
+	if wait, err := time.ParseDuration(input.Wait); err != nil || input != sample || input.Mode != "verify" || wait <= 0 || wait > time.Minute {
+		t.Errorf("input %+v (%v), want the event %+v: to verify, and to wait a little for the lease", input, err, sample)
+	}
+	if got := at(t, verify, "FlexibleTimeWindow", "Mode"); got != "FLEXIBLE" {
+		t.Errorf("time window %v: two schedules that begin together meet at every hour", got)
+	}
+	if at(t, f, "Events", "EveryMinute", "Properties").(tree)["Input"] != nil {
+		t.Error("the minute's schedule has an input: then the function does not stay")
+	}
+	if allowed := at(t, readYAML(t, templateFile), "Parameters", "ReservedConcurrency", "AllowedValues").([]any); slices.Contains(allowed, any("1")) {
+		t.Errorf("reserved concurrency may be %v: with 1 the verification is refused", allowed)
 	}
 }
 
@@ -152,22 +124,30 @@ func TestAlarms(t *testing.T) {
 		"SyncNoSuccessAlarm":   {telemetry.Namespace, string(telemetry.LastSuccessTimestamp), "breaching"},
 		"SyncGuardAlarm":       {telemetry.Namespace, string(telemetry.GuardTripped), "notBreaching"},
 		"SyncOverflowAlarm":    {telemetry.Namespace, string(telemetry.OverflowTotal), "notBreaching"},
+		"SyncHeldAlarm":        {telemetry.Namespace, string(telemetry.Held), "notBreaching"},
+		"SyncDriftAlarm":       {telemetry.Namespace, string(telemetry.DriftTotal), "notBreaching"},
+		"SyncPendingAlarm":     {telemetry.Namespace, string(telemetry.PendingTotal), "notBreaching"},
+		"SyncNotInForceAlarm":  {telemetry.Namespace, string(telemetry.EntriesDesired) + " " + string(telemetry.Effective), "notBreaching"},
 	}
 	for name, r := range at(t, readYAML(t, templateFile), "Resources").(tree) {
 		if at(t, r, "Type") != "AWS::CloudWatch::Alarm" {
 			continue
 		}
 		p := at(t, r, "Properties")
-		got := alarm{at(t, p, "Namespace").(string), at(t, p, "MetricName").(string), at(t, p, "TreatMissingData").(string)}
+		watched := metrics(t, p)
+		got := alarm{at(t, watched[0], "Namespace").(string), "", at(t, p, "TreatMissingData").(string)}
+		for _, m := range watched {
+			got.metric = strings.TrimSpace(got.metric + " " + at(t, m, "MetricName").(string))
+			if got.namespace == telemetry.Namespace && !slices.Contains(texts(at(t, m, "Dimensions")), "TargetName") {
+				t.Errorf("%s watches every stack's walls, want this one's", name)
+			}
+		}
 		if got != want[name] {
 			t.Errorf("%s = %v, want %v", name, got, want[name])
 		}
 		delete(want, name)
 		for _, key := range []string{"AlarmDescription", "AlarmActions", "OKActions"} {
 			at(t, p, key)
-		}
-		if got.namespace == telemetry.Namespace && !slices.Contains(texts(at(t, p, "Dimensions")), "TargetName") {
-			t.Errorf("%s watches every stack's walls, want this one's", name)
 		}
 	}
 	for name := range want {
@@ -179,71 +159,60 @@ func TestAlarms(t *testing.T) {
 	}
 }
 
-// What the template composes from its parameters' defaults is what the function's own parser takes.
-func TestTargetsAreUnderstood(t *testing.T) {
-	doc := readYAML(t, templateFile)
-	composed := at(t, doc, "Resources", "SyncAwsWafFunction", "Properties", "Environment", "Variables", "WAF_TARGETS", "Fn::Sub").([]any)[0].(string)
-	replaced := []string{"${Region}", "eu-west-1", "${WebAclName}", "edge"}
-	for name, p := range at(t, doc, "Parameters").(tree) {
-		if byDefault, ok := p.(tree)["Default"].(string); ok {
-			replaced = append(replaced, "${"+name+"}", byDefault)
+// metrics returns what an alarm watches: one metric, or those that its expression names.
+func metrics(t *testing.T, alarm any) []any {
+	t.Helper()
+	all, ok := alarm.(tree)["Metrics"].([]any)
+	if !ok {
+		return []any{alarm}
+	}
+	var watched []any
+	var expression string
+	for _, m := range all {
+		if e, ok := m.(tree)["Expression"].(string); ok {
+			expression = e
+			continue
 		}
+		if id := at(t, m, "Id").(string); !strings.Contains(expression, id) {
+			t.Errorf("%q does not use %s", expression, id)
+		}
+		watched = append(watched, at(t, m, "MetricStat", "Metric"))
 	}
-	text := strings.NewReplacer(replaced...).Replace(composed)
-	targets, err := awswaf.ParseTargets(text)
-	if err != nil {
-		t.Fatalf("%s: %v", text, err)
+	return watched
+}
+
+// Some alarms would ring for ever where what they watch cannot be.
+func TestAlarmsRingOnlyWhereTheyCanBeSilent(t *testing.T) {
+	doc := readYAML(t, templateFile)
+	stands := func(s stack, alarm string) bool {
+		return s.condition(at(t, doc, "Resources", alarm, "Condition").(string))
 	}
-	if len(targets) != 1 || targets[0].SetSize != 5000 || targets[0].WebACL != "edge" || targets[0].Action != "block" {
-		t.Errorf("targets = %+v, want one as the story has it", targets)
+	for _, test := range []struct {
+		given            map[string]string
+		pending, inForce bool
+	}{
+		{map[string]string{"WebAclName": "edge"}, false, false}, // observes: everything is pending
+		{map[string]string{"WebAclName": "edge", "SyncMode": "enforce"}, true, true},
+		{map[string]string{"WebAclName": "edge", "SyncMode": "enforce", "WafAction": "count"}, true, false},
+		{map[string]string{"WafMode": "rule-group", "SyncMode": "enforce", "WafAction": "captcha"}, true, true},
+		{map[string]string{"WafMode": "ip-set", "SyncMode": "enforce", "IpSetArns": exampleSetV4}, true, false}, // cannot be seen
+	} {
+		s := deployed(t, doc, test.given)
+		if stands(s, "SyncPendingAlarm") != test.pending || stands(s, "SyncNotInForceAlarm") != test.inForce {
+			t.Errorf("%v: pending %v, in force %v", test.given, stands(s, "SyncPendingAlarm"), stands(s, "SyncNotInForceAlarm"))
+		}
 	}
 }
 
 func TestSecretsAreNotParametersInTheOpen(t *testing.T) {
 	doc := readYAML(t, templateFile)
-	if got := at(t, doc, "Parameters", "RedisUrl", "NoEcho"); got != "true" {
-		t.Errorf("RedisUrl has NoEcho %v, want true: it holds a password", got)
+	for _, name := range []string{"RedisUrl", "ExternalId"} {
+		if got := at(t, doc, "Parameters", name, "NoEcho"); got != "true" {
+			t.Errorf("%s has NoEcho %v, want true: it is a secret", name, got)
+		}
 	}
 	at(t, doc, "Rules", "RedisUrlOnce")
 	if got := at(t, doc, "Parameters", "SyncMode", "Default"); got != "observe" {
 		t.Errorf("a new stack starts in mode %v, want observe", got)
-	}
-}
-
-// The adapter's own source says which calls it makes. Each is granted, and nothing
-// else is.
-func TestRoleGrantsWhatTheAdapterCalls(t *testing.T) {
-	files, err := filepath.Glob("../shared/waf/awswaf/*.go")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("adapter's files = %v, %v", files, err)
-	}
-	input := regexp.MustCompile(`\bwafv2\.([A-Z][A-Za-z]+)Input\b`)
-	// Creating something with tags asks for this right too, without a call of its own.
-	want := map[string]bool{"wafv2:TagResource": true}
-	for _, file := range files {
-		if strings.HasSuffix(file, "_test.go") {
-			continue
-		}
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, call := range input.FindAllStringSubmatch(string(text), -1) {
-			want["wafv2:"+call[1]] = true
-		}
-	}
-	if len(want) < 5 {
-		t.Fatalf("calls = %v: this test does not understand the adapter", want)
-	}
-	granted := map[string]bool{}
-	for _, s := range statements(t) {
-		for _, action := range texts(at(t, s, "Action")) {
-			if strings.HasPrefix(action, "wafv2:") {
-				granted[action] = true
-			}
-		}
-	}
-	if diff := cmp.Diff(want, granted); diff != "" {
-		t.Errorf("called (-) and granted (+):\n%s", diff)
 	}
 }
