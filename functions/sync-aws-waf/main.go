@@ -81,7 +81,7 @@ func makeWalls(sdk aws.Config, targets []awswaf.Target) ([]enforce.Wall, error) 
 		}
 		walls[i] = enforce.Wall{
 			Name: t.Name, Firewall: firewall, Limits: waf.Limits{SetSize: firewall.Target().SetSize},
-			MaxRelease: t.MaxRelease, MaxAdd: t.MaxAdd, ReportDrift: t.Drift == awswaf.DriftReport,
+			MaxRelease: t.MaxRelease, MaxAdd: t.MaxAdd, ReportDrift: t.Drift == awswaf.DriftReport, Observe: t.Sync == awswaf.SyncObserve,
 		}
 	}
 	slices.SortFunc(walls, func(a, b enforce.Wall) int { return strings.Compare(a.Name, b.Name) })

@@ -19,6 +19,7 @@ AWS_ENDPOINT_URL_WAFV2, AWS_ENDPOINT_URL_STS and the AWS_… credentials count a
 
 Unlike the function it writes without being asked twice (SYNC_MODE is not read); --dry-run says what
 it would do and writes nothing: the plan that it prints is the plan that the real run carries out.
+A target that says "sync":"observe" is only planned for.
 
 --verify reads every IP set instead of believing what it says about itself, and asks AWS whether the rule
 is in force, and where: as the function's hourly run does.

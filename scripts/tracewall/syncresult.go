@@ -53,6 +53,9 @@ func (t syncTarget) print(w io.Writer, mode string) {
 		fmt.Fprintf(w, "%s: nothing done: %s\n", t.Name, report.Safe(t.Skipped))
 		return
 	}
+	if t.Observed {
+		mode = "plan"
+	}
 	verb := "enforced"
 	if mode == "plan" {
 		verb = "enforced now"
@@ -60,6 +63,9 @@ func (t syncTarget) print(w io.Writer, mode string) {
 	fmt.Fprintf(w, "%s: %d wanted, %d %s, %d without room; %d calls, %d of them writes\n", t.Name, t.Desired, t.Enforced, verb, t.Overflow, t.Calls, t.Writes)
 	line := func(format string, args ...any) {
 		fmt.Fprintf(w, "  %s\n", report.Safe(fmt.Sprintf(format, args...)))
+	}
+	if t.Observed {
+		line("only planned: the target says \"sync\":\"observe\"")
 	}
 	if t.Spared > 0 {
 		line("%d on the blocklist are on the allowlist too and let go", t.Spared)

@@ -70,6 +70,7 @@ type Wall struct {
 	// release or add without asking; see waf.Guard. 0 means its default.
 	MaxRelease, MaxAdd int
 	ReportDrift        bool // leave what others changed as it is and say so
+	Observe            bool // every run is a dry run here, whatever the Pass says
 }
 
 // Pass is one run over walls. It is a value: make a new one for each run.
@@ -104,6 +105,7 @@ type Result struct {
 	Held      *waf.Held     `json:"held,omitempty"`     // the run did nothing and asks for approval
 	Drift     []string      `json:"drift,omitempty"`    // what others changed, in words
 	Findings  []waf.Finding `json:"findings,omitempty"` // of a look ahead, in words with what to do
+	Observed  bool          `json:"observed,omitempty"` // the run was a plan here, since the Wall says so
 	Skipped   string        `json:"skipped,omitempty"`  // why nothing was done, without it being an error
 	Error     string        `json:"error,omitempty"`
 

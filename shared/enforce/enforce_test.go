@@ -208,6 +208,27 @@ func TestADryRunSaysWhatTheRealRunDoesAndDoesNothing(t *testing.T) {
 	}
 }
 
+func TestAWallThatOnlyObservesIsPlannedForAndLeftAlone(t *testing.T) {
+	list := listOf(t, "", "ip:203.0.113.7", "ip:203.0.113.8")
+	seen, done := &waftest.Wall{Base: "seen"}, &waftest.Wall{Base: "done"}
+	observed := wallOf("seen", seen)
+	observed.Observe = true
+	got, err := passOf(list, now).Run(t.Context(), []enforce.Wall{observed, wallOf("done", done)})
+	if err != nil || len(seen.Enforced()) != 0 || len(done.Enforced()) != 2 {
+		t.Fatalf("err = %v, the observed wall has %v, the other %v", err, seen.Enforced(), done.Enforced())
+	}
+	if !got[0].Observed || got[0].Writes != 0 || got[0].Pending != 2 || len(got[0].Report.Plan) == 0 || got[1].Observed {
+		t.Errorf("observed: %+v\nthe other: %+v", got[0], got[1])
+	}
+	if s := statusOf(t, list, "seen"); s.Mode != "plan" {
+		t.Errorf("mode %q in the status, want plan", s.Mode)
+	}
+	// What it was told of waits until it is enforced.
+	if left, err := list.Receive(t.Context(), "test-waf:seen", "test", 0); err != nil || len(left) != 1 {
+		t.Errorf("%d messages wait, err = %v, want 1", len(left), err)
+	}
+}
+
 func TestARangeIsBlockedButForTheAllowlistedAddress(t *testing.T) {
 	list := listOf(t, "203.0.113.7 owner=office\n203.0.114.1 until=2076-05-27\n", "ip:203.0.113.0/24", "ip:203.0.114.0/24")
 	w := &waftest.Wall{}

@@ -54,6 +54,13 @@ func newRun(p Pass, outer, work context.Context) *run {
 // apart, the notices are taken before the list is read, and they are
 // acknowledged only when the wall is proven to be equal to a list at least as new.
 func (r *run) target(w Wall) (res Result, err error) {
+	if w.Observe && !r.DryRun {
+		plan := *r
+		plan.DryRun = true
+		res, err = plan.target(w)
+		res.Observed = true
+		return res, err
+	}
 	res.Name = w.Name
 	defer func() {
 		if err != nil {

@@ -28,6 +28,9 @@ const (
 	PositionFirst = "first"
 	PositionLast  = "last"
 
+	SyncEnforce = "enforce"
+	SyncObserve = "observe"
+
 	DriftRepair = "repair"
 	DriftReport = "report"
 
@@ -84,6 +87,7 @@ type Target struct {
 	Forwarded  *Forwarded // match the address in a header; nil: the connection's own
 	LoggedFrom string     // where the addresses in the log come from: LoggedConnection, or a header's name; "": not said
 
+	Sync       string // SyncObserve: every run is a plan, whatever the function's SYNC_MODE; SyncEnforce or "": as that says
 	Drift      string // DriftRepair or DriftReport
 	MaxRelease int    // percent, 1 to 100; waf.Guard
 	MaxAdd     int    // percent; waf.Guard
@@ -182,7 +186,7 @@ func (t Target) fields() map[string]any {
 	}
 	for key, value := range map[string]string{
 		"name": t.Name, "region": t.Region, "scope": t.Scope, "mode": t.Mode, "web_acl": t.WebACL, "action": t.Action,
-		"role_arn": t.RoleARN, "external_id": t.ExternalID, "logged_from": t.LoggedFrom, "drift": t.Drift,
+		"role_arn": t.RoleARN, "external_id": t.ExternalID, "logged_from": t.LoggedFrom, "drift": t.Drift, "sync": t.Sync,
 	} {
 		put(key, value, value != "")
 	}

@@ -29,7 +29,7 @@ func TestParseTargetsInEveryMode(t *testing.T) {
 	cdnSet := "arn:aws:wafv2:us-east-1:210987654321:global/ipset/Bad_Ones/" + setID
 	got, err := awswaf.ParseTargets(`[
 		{"name":"all","region":"eu-west-1","web_acl":"shop","action":"block","priority":"first","set_size":9000,
-		 "role_arn":"` + role + `","external_id":"shop-7:a@b","logged_from":"X-Real-IP","drift":"report","max_release":1,"max_add":1000,"ip_set_quota":500,
+		 "role_arn":"` + role + `","external_id":"shop-7:a@b","logged_from":"X-Real-IP","sync":"observe","drift":"report","max_release":1,"max_add":1000,"ip_set_quota":500,
 		 "response":{"code":429,"body":"{\"slow\":\"down\"}","content_type":"APPLICATION_JSON","headers":{"Retry-After":"3600","x-why":"ß"}},
 		 "forwarded":{"header":"X-Forwarded-For","position":"ANY","fallback":"MATCH"}},
 		{"name":"group","region":"cn-north-1","mode":"rule-group","groups":20,"action":"challenge","role_arn":"arn:aws-cn:iam::210987654321:role/t"},
@@ -46,7 +46,7 @@ func TestParseTargetsInEveryMode(t *testing.T) {
 	want := []awswaf.Target{
 		{
 			Name: "all", Region: "eu-west-1", Scope: "REGIONAL", Mode: "web-acl", WebACL: "shop", Action: "block", Position: "first", SetSize: 9000,
-			RoleARN: role, ExternalID: "shop-7:a@b", LoggedFrom: "X-Real-IP", Drift: "report", MaxRelease: 1, MaxAdd: 1000, IPSetQuota: 500,
+			RoleARN: role, ExternalID: "shop-7:a@b", LoggedFrom: "X-Real-IP", Sync: "observe", Drift: "report", MaxRelease: 1, MaxAdd: 1000, IPSetQuota: 500,
 			Response: &awswaf.Response{
 				Code: 429, Body: `{"slow":"down"}`, ContentType: "APPLICATION_JSON",
 				Headers: map[string]string{"Retry-After": "3600", "x-why": "ß"},
@@ -286,7 +286,7 @@ func TestEveryFieldOfATargetIsJudged(t *testing.T) {
 		Name: "n", Region: "r", Scope: "s", Mode: "m", WebACL: "w", Action: "a", Priority: 1, SetSize: 2, RoleARN: "r", ExternalID: "e", Groups: 3,
 		IPSets: []string{"i"}, Response: &awswaf.Response{Code: 4, Body: "b", ContentType: "c", Headers: map[string]string{"h": "v"}},
 		Forwarded:  &awswaf.Forwarded{Header: "h", Position: "p", Fallback: "f"},
-		LoggedFrom: "l", Drift: "d", MaxRelease: 5, MaxAdd: 6, IPSetQuota: 7,
+		LoggedFrom: "l", Sync: "o", Drift: "d", MaxRelease: 5, MaxAdd: 6, IPSetQuota: 7,
 	}
 	for _, v := range []any{full, *full.Response, *full.Forwarded} {
 		v := reflect.ValueOf(v)

@@ -40,7 +40,7 @@ func TestParseTargetsNamesEveryProblemAtOnce(t *testing.T) {
 	}
 	want := []string{
 		`targets: target 1: key "colour": want one of name, region, scope, mode, web_acl, action, priority, set_size, role_arn, external_id, ` +
-			`groups, ip_sets, response, forwarded, logged_from, drift, max_release, max_add, ip_set_quota`,
+			`groups, ip_sets, response, forwarded, logged_from, sync, drift, max_release, max_add, ip_set_quota`,
 		`targets: target 1: name "Edge": want 1 to 64 of a-z 0-9 and - (not at either end)`,
 		`targets: target 1: scope "regional": want REGIONAL or CLOUDFRONT`,
 		`targets: target 1: mode "group": want web-acl, rule-group or ip-set`,

@@ -10,7 +10,7 @@ import (
 // targetKeys is every key of a target that ParseTargets knows.
 var targetKeys = []string{
 	"name", "region", "scope", "mode", "web_acl", "action", "priority", "set_size", "role_arn", "external_id", "groups", "ip_sets",
-	"response", "forwarded", "logged_from", "drift", "max_release", "max_add", "ip_set_quota",
+	"response", "forwarded", "logged_from", "sync", "drift", "max_release", "max_add", "ip_set_quota",
 }
 
 const (
@@ -27,6 +27,7 @@ func (f targetFields) read() Target {
 		Mode:       f.optional("mode", "web-acl, rule-group or ip-set", oneOf(ModeWebACL, ModeRuleGroup, ModeIPSet)),
 		SetSize:    f.number("set_size", MaxSetSize),
 		LoggedFrom: f.optional("logged_from", `"connection" or `+wantHeader, isHeader),
+		Sync:       f.optional("sync", "enforce or observe", oneOf(SyncEnforce, SyncObserve)),
 		Drift:      f.optional("drift", "repair or report", oneOf(DriftRepair, DriftReport)),
 		MaxRelease: f.number("max_release", 100),
 		MaxAdd:     f.number("max_add", maxAddPercent),

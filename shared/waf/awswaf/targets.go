@@ -24,6 +24,7 @@ import (
 //	"response":{"code":429,"body":"slow down","content_type":"TEXT_PLAIN","headers":{"retry-after":"3600"}}
 //	"forwarded":{"header":"X-Forwarded-For","position":"LAST","fallback":"NO_MATCH"}
 //	"logged_from":"connection"     or a header's name: where the log has its addresses from
+//	"sync":"observe"               plan and report only, whatever SYNC_MODE says
 //	"drift":"report","max_release":5,"max_add":50,"ip_set_quota":500
 //
 // A key that is not known, or there twice, is a problem, and so is one that the mode has no use
