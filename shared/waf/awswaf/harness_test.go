@@ -55,7 +55,6 @@ func emptyCloud(t *testing.T, opts waftest.AWSOptions) *cloud {
 	}
 	c.url = url
 	t.Cleanup(func() {
-		sharedHTTP.CloseIdleConnections()
 		if err := c.Close(); err != nil {
 			t.Error(err)
 		}
