@@ -91,8 +91,7 @@ func makeWalls(sdk aws.Config, targets []awswaf.Target) ([]enforce.Wall, error) 
 			return nil, usageError{fmt.Errorf("target %s: %w", t.Name, err)}
 		}
 		walls[i] = enforce.Wall{
-			Name: t.Name, Firewall: firewall, Limits: waf.Limits{SetSize: firewall.Target().SetSize},
-			MaxRelease: t.MaxRelease, MaxAdd: t.MaxAdd, ReportDrift: t.Drift == awswaf.DriftReport, Observe: t.Sync == awswaf.SyncObserve,
+			Name: t.Name, Firewall: firewall, Limits: waf.Limits{SetSize: firewall.Target().SetSize}, Policy: t.Policy(),
 		}
 	}
 	return walls, nil

@@ -66,11 +66,7 @@ type Wall struct {
 	Name     string
 	Firewall waf.Firewall // used by one run at a time
 	Limits   waf.Limits
-	// MaxRelease and MaxAdd are how many percent of what the wall holds a run may
-	// release or add without asking; see waf.Guard. 0 means its default.
-	MaxRelease, MaxAdd int
-	ReportDrift        bool // leave what others changed as it is and say so
-	Observe            bool // every run is a dry run here, whatever the Pass says
+	waf.Policy
 }
 
 // Pass is one run over walls. It is a value: make a new one for each run.

@@ -134,7 +134,7 @@ func TestAWallThatFailsDelaysNoOther(t *testing.T) {
 }
 
 // hung is a firewall that answers nothing until it is told to stop.
-type hung struct{ waf.Firewall }
+type hung struct{ waf.SetFirewall }
 
 func (hung) Look(ctx context.Context) (waf.State, error) {
 	<-ctx.Done()

@@ -19,7 +19,7 @@ import (
 
 // proven is a firewall that can tell whether it is in force, and remembers.
 type proven struct {
-	waf.Firewall
+	waf.SetFirewall
 	proof    func() (waf.Proof, error)
 	asked    int
 	memory   string
@@ -32,7 +32,7 @@ func (f *proven) Memory() []byte                           { return []byte(f.mem
 func (f *proven) Recall(memory []byte)                     { f.recalled = append(f.recalled, string(memory)) }
 
 func (f *proven) Look(ctx context.Context) (waf.State, error) {
-	s, err := f.Firewall.Look(ctx)
+	s, err := f.SetFirewall.Look(ctx)
 	s.Drift = f.drift
 	return s, err
 }
@@ -51,7 +51,7 @@ func stateOf(t *testing.T, s enforce.Status, text string) (enforce.State, string
 func TestTheStatusTellsTheStateOfEachEntry(t *testing.T) {
 	list := listOf(t, "20.7.0.9\n", "ip:20.1.1.1", "ip:20.2.0.0/24", "ip:20.2.0.7", "ip:20.7.0.0/24", "ip:2001:db8:1:2::/64", "ip:20.0.0.0/9")
 	w := &waftest.Wall{}
-	fw := &proven{Firewall: w.Open(), proof: effective(now)}
+	fw := &proven{SetFirewall: w.Open(), proof: effective(now)}
 	walls := []enforce.Wall{{Name: "w", Firewall: fw}}
 	got, err := passOf(list, now).Run(t.Context(), walls)
 	if err != nil || got[0].Effective == nil || !*got[0].Effective {
@@ -91,9 +91,9 @@ func TestOnlyWhatIsProvenInForceIsEnforced(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			list := listOf(t, "", "ip:20.1.1.1")
-			fw := waf.Firewall((&waftest.Wall{}).Open())
+			fw := waf.SetFirewall((&waftest.Wall{}).Open())
 			if tt.proof != nil {
-				fw = &proven{Firewall: fw, proof: tt.proof}
+				fw = &proven{SetFirewall: fw, proof: tt.proof}
 			}
 			got, err := passOf(list, now).Run(t.Context(), []enforce.Wall{{Name: "w", Firewall: fw}})
 			if err != nil || got[0].Enforced != 1 || (got[0].Effective == nil) != (tt.proof == nil) {
@@ -108,7 +108,7 @@ func TestOnlyWhatIsProvenInForceIsEnforced(t *testing.T) {
 
 func TestAProofIsKeptUntilTheNext(t *testing.T) {
 	list := listOf(t, "", some(3)...)
-	fw := &proven{Firewall: (&waftest.Wall{}).Open(), proof: effective(now)}
+	fw := &proven{SetFirewall: (&waftest.Wall{}).Open(), proof: effective(now)}
 	walls := []enforce.Wall{{Name: "w", Firewall: fw}}
 	run := func(at time.Time, change func(*enforce.Pass)) enforce.Status {
 		t.Helper()
@@ -145,7 +145,7 @@ func TestAProofIsKeptUntilTheNext(t *testing.T) {
 func TestTheAdaptersMemoryOutlivesTheProcess(t *testing.T) {
 	list := listOf(t, "", some(3)...)
 	w := &waftest.Wall{}
-	fw := &proven{Firewall: w.Open(), proof: effective(now), memory: "one"}
+	fw := &proven{SetFirewall: w.Open(), proof: effective(now), memory: "one"}
 	walls := []enforce.Wall{{Name: "w", Firewall: fw}}
 	step := func(memory string, fault error, dry bool, want string) {
 		t.Helper()
@@ -184,8 +184,8 @@ func TestTheAdaptersMemoryOutlivesTheProcess(t *testing.T) {
 func TestAPlanDoesNotPutBackWhatARunLeftMeanwhile(t *testing.T) {
 	list := listOf(t, "", some(3)...)
 	w := &waftest.Wall{}
-	others := []enforce.Wall{{Name: "w", Firewall: &proven{Firewall: w.Open(), proof: effective(now), memory: "new"}}}
-	fw := &proven{Firewall: w.Open(), proof: effective(now), memory: "old"}
+	others := []enforce.Wall{{Name: "w", Firewall: &proven{SetFirewall: w.Open(), proof: effective(now), memory: "new"}}}
+	fw := &proven{SetFirewall: w.Open(), proof: effective(now), memory: "old"}
 	first := true
 	list.OnRead = func(what string) error {
 		if what == "snapshot" && first {
@@ -234,7 +234,7 @@ func TestAStatusThatCannotBeReadIsNotOverwritten(t *testing.T) {
 func TestWhatIsNotInForceYetIsPending(t *testing.T) {
 	list := listOf(t, "", some(6)...)
 	w := &waftest.Wall{}
-	fw := &proven{Firewall: w.Open(), proof: effective(now)}
+	fw := &proven{SetFirewall: w.Open(), proof: effective(now)}
 	wall := enforce.Wall{Name: "w", Firewall: fw, Limits: waf.Limits{SetSize: 2}}
 	observe := passOf(list, now)
 	observe.DryRun = true
@@ -283,7 +283,7 @@ func TestWhatIsNotInForceYetIsPending(t *testing.T) {
 func TestWhatHasNoRoomIsOverflow(t *testing.T) {
 	list := listOf(t, "", some(5)...)
 	w := &waftest.Wall{Room: 1, NoExcept: true}
-	fw := &proven{Firewall: w.Open(), proof: effective(now)}
+	fw := &proven{SetFirewall: w.Open(), proof: effective(now)}
 	got, err := passOf(list, now).Run(t.Context(), []enforce.Wall{{Name: "w", Firewall: fw, Limits: waf.Limits{SetSize: 2}}})
 	if err != nil || got[0].Overflow != 3 || got[0].Pending != 0 {
 		t.Fatalf("results = %+v, err = %v", got, err)
@@ -301,8 +301,8 @@ func TestWhatHasNoRoomIsOverflow(t *testing.T) {
 func TestDriftIsReportedAndLeftWhereTheWallSaysSo(t *testing.T) {
 	list := listOf(t, "", some(3)...)
 	w := &waftest.Wall{}
-	fw := &proven{Firewall: w.Open(), proof: effective(now), drift: []string{"the rule was moved"}}
-	wall := enforce.Wall{Name: "w", Firewall: fw, ReportDrift: true}
+	fw := &proven{SetFirewall: w.Open(), proof: effective(now), drift: []string{"the rule was moved"}}
+	wall := enforce.Wall{Name: "w", Firewall: fw, Policy: waf.Policy{ReportDrift: true}}
 	got, err := passOf(list, now).Run(t.Context(), []enforce.Wall{wall})
 	if !errors.Is(err, waf.ErrDrift) || !got[0].Guarded || len(got[0].Drift) != 1 || len(w.Enforced()) != 0 || waiting(t, list, "w") != 1 {
 		t.Errorf("results = %+v, err = %v, want it reported and nothing acknowledged", got, err)

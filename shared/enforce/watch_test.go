@@ -153,7 +153,7 @@ func TestBetweenPassesNoLeaseIsHeld(t *testing.T) {
 
 // slow is a firewall that takes its time to look.
 type slow struct {
-	waf.Firewall
+	waf.SetFirewall
 	takes time.Duration
 }
 
@@ -162,7 +162,7 @@ func (f slow) Look(ctx context.Context) (waf.State, error) {
 	case <-ctx.Done():
 		return waf.State{}, ctx.Err()
 	case <-time.After(f.takes):
-		return f.Firewall.Look(ctx)
+		return f.SetFirewall.Look(ctx)
 	}
 }
 

@@ -38,7 +38,7 @@ func (r *run) apply(ctx context.Context, plan Plan, wall *model) error {
 			if len(failures) > 0 {
 				continue // it spares: like taking away
 			}
-			err = inTime(ctx, r.Firewall.Put(lastCtx, r.set(step)))
+			err = inTime(ctx, r.sets.Put(lastCtx, r.set(step)))
 			if err != nil && !adding {
 				r.atStep = step.Kind
 				return err
@@ -48,7 +48,7 @@ func (r *run) apply(ctx context.Context, plan Plan, wall *model) error {
 			if stopped {
 				err = ErrOutOfTime
 			} else {
-				err = inTime(ctx, r.Firewall.Put(fillCtx, r.set(step)))
+				err = inTime(ctx, r.sets.Put(fillCtx, r.set(step)))
 			}
 			if err != nil && step.Kind == Create {
 				unreferable = append(unreferable, step.Set)
@@ -56,7 +56,7 @@ func (r *run) apply(ctx context.Context, plan Plan, wall *model) error {
 		case Reference:
 			adding = true
 			step.Sets = slices.DeleteFunc(slices.Clone(step.Sets), func(s string) bool { return slices.Contains(unreferable, s) })
-			err = inTime(ctx, r.Firewall.Reference(lastCtx, step.Sets, nil))
+			err = inTime(ctx, r.sets.Reference(lastCtx, step.Sets, nil))
 		default:
 			if len(failures) > 0 {
 				continue // remove nothing if an add failed
@@ -88,11 +88,11 @@ func (r *run) apply(ctx context.Context, plan Plan, wall *model) error {
 func (r *run) takeAway(ctx context.Context, step Step) error {
 	switch step.Kind {
 	case Trim, Retire:
-		return r.Firewall.Put(ctx, r.set(step))
+		return r.sets.Put(ctx, r.set(step))
 	case Unreference:
-		return r.Firewall.Reference(ctx, nil, step.Sets)
+		return r.sets.Reference(ctx, nil, step.Sets)
 	default:
-		return r.Firewall.Delete(ctx, step.Set)
+		return r.sets.Delete(ctx, step.Set)
 	}
 }
 

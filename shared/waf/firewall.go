@@ -2,21 +2,29 @@ package waf
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"net/netip"
 	"time"
 )
 
-// Firewall is what the Reconciler needs of a cloud. waftest.TestFirewall holds the
-// tests that every implementation passes.
+// Firewall is what the Reconciler needs of a cloud. It is a SetFirewall or a
+// BookFirewall as well; waftest.TestFirewall holds the tests that every implementation of either passes.
 //
 // Look starts a run; the other methods act on what Look saw and return
-// ErrConflict when that is no longer so. Each method changes one object, and all
-// of it or nothing. After an error a change may still have been made (an answer
-// can be lost); an implementation first reads back what it can and reports
-// success if the change is there. Not for concurrent use.
+// ErrConflict when that is no longer so. After an error a change may still have been
+// made (an answer can be lost); an implementation first reads back what it can and
+// reports success if the change is there. Not for concurrent use.
 type Firewall interface {
-	// Look returns what stands, without the sets' addresses if that would cost calls.
+	// Look returns what stands, without the addresses if those would cost calls.
 	Look(ctx context.Context) (State, error)
+}
+
+// SetFirewall keeps addresses in sets that are written whole: AWS WAF's IP sets,
+// Alibaba Cloud WAF's ip_blacklist rules, Tencent Cloud's address templates. Each method
+// changes one object, and all of it or nothing.
+type SetFirewall interface {
+	Firewall
 	// Contents returns the addresses of one of our sets, in any order, each once and masked.
 	Contents(ctx context.Context, set string) ([]netip.Prefix, error)
 	// Put gives a set this content and this mark; a set that Look did not see is created.
@@ -27,6 +35,68 @@ type Firewall interface {
 	Reference(ctx context.Context, add, drop []string) error
 	// Delete removes a set that no rule refers to. ErrInUse if one does.
 	Delete(ctx context.Context, set string) error
+}
+
+// BookFirewall keeps addresses in one book that takes and gives back some of them at a
+// time: Alibaba Cloud WAF's and Cloud Firewall's address books, Tencent Cloud WAF's
+// access control list. Both families stand in it side by side.
+type BookFirewall interface {
+	Firewall
+	// Listings returns all that our book holds, whoever put it there, in any order, each once and masked.
+	Listings(ctx context.Context) ([]Listing, error)
+	// Add enters at most State.Book.Batch listings, and makes the book if there is none.
+	// One that is there already gets the new Until, without being out of force meanwhile. ErrQuota: the book is full,
+	// nothing was entered; ErrInvalid: one of them is refused, nothing was entered.
+	Add(ctx context.Context, listings []Listing, stamp Stamp) error
+	// Remove strikes at most State.Book.Batch prefixes out. Those that are not there are no error.
+	Remove(ctx context.Context, prefixes []netip.Prefix, stamp Stamp) error
+	// Refer makes the rule that refers to the book, and what it stands in, as configured.
+	Refer(ctx context.Context) error
+}
+
+// Stamper is implemented by a firewall that can note what the wall was made from only with
+// a write of its own. The Reconciler asks for it when the note is absent or of another
+// epoch, with a run of many writes, and hourly with Verify: the note is a lower bound.
+type Stamper interface {
+	Stamp(ctx context.Context, stamp Stamp) error
+}
+
+// Listing is one entry of a book.
+type Listing struct {
+	Prefix netip.Prefix
+	Until  time.Time // when the firewall lets go of it by itself; zero: never
+}
+
+// Stamp notes on the wall which list, and which state of it or a newer one, it was made
+// from, where no Mark on each set does.
+type Stamp struct {
+	Epoch      string // or ShortEpoch of it, where a firewall has not room for more
+	Generation uint64
+}
+
+// Of tells whether the stamp is of this list.
+func (s Stamp) Of(epoch string) bool { return s.Epoch == epoch || s.Epoch == ShortEpoch(epoch) }
+
+// ShortEpoch returns 12 hexadecimal digits that stand for an epoch.
+func ShortEpoch(epoch string) string {
+	sum := sha256.Sum256([]byte("tracewall epoch v1 " + epoch))
+	return hex.EncodeToString(sum[:6])
+}
+
+// Book is what Look saw of a BookFirewall's book.
+type Book struct {
+	// Name of the book, for people and reports.
+	Name string
+	// Room is how many listings it may hold in all, ours and nobody else's; 0: not known, the firewall will say.
+	Room int
+	// Count is how many it holds; negative: not known.
+	Count int
+	// Batch is how many one call takes; at least 1.
+	Batch int
+	// Ends: listings carry an Until and the firewall lets go of them by itself.
+	Ends bool
+	// Grid rounds each Until up to a multiple of it, so that many share one; at least a second.
+	Grid time.Duration
 }
 
 // Metered is implemented by a Firewall that counts its calls to the cloud,
@@ -50,12 +120,19 @@ type State struct {
 	CanExcept bool
 	// Fixed: the sets are the user's to make, refer to and delete. Only Put to those that are there may be asked for.
 	Fixed bool
-	// Unmarked: sets carry no Mark here. Their content comes with Look, and nothing guards against an older list.
+	// Unmarked: sets carry no Mark here. Their content comes with Look, and only Stamp guards against an older list.
 	Unmarked bool
+	// Stamp is what the wall says about the list that it was made from; nil: nothing, or its sets carry Marks.
+	Stamp *Stamp
+	// Inherent: a set is in force from when it is made until it is deleted; Reference only makes the
+	// rule, or what the sets stand in, as configured. Every set is Referenced.
+	Inherent bool
+	// NoEmpty: a set holds at least one address. One that is not needed is dropped, or deleted, as it is.
+	NoEmpty bool
+	// Book is what a BookFirewall has in place of Sets.
+	Book *Book
 	// Drift says in words what somebody else has changed since our last write.
 	Drift []string
-	// SetsInAccount counts all sets of the account, of which SetQuota (0: not known) may exist.
-	SetsInAccount, SetQuota int
 }
 
 // Proof says how far what the sets hold is in force. Its JSON form is stable.

@@ -7,6 +7,15 @@ import (
 	"slices"
 )
 
+// Policy is what the configuration of a target says about its runs, on every cloud alike.
+type Policy struct {
+	// MaxRelease and MaxAdd are how many percent of what the wall holds a run may
+	// release or add without asking; see Guard. 0 means its default.
+	MaxRelease, MaxAdd int
+	ReportDrift        bool // leave what others changed as it is and say so
+	Observe            bool // every run is a dry run here, whatever else is said
+}
+
 // Guard bounds what one run may change by itself. Its zero value guards with the defaults.
 type Guard struct {
 	// MaxRelease is how many percent of what the wall holds a run may release

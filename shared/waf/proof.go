@@ -92,7 +92,7 @@ func (r *run) read(ctx context.Context, state State) error {
 			continue
 		}
 		if !state.Unmarked {
-			list, err := r.Firewall.Contents(ctx, s.Name)
+			list, err := r.sets.Contents(ctx, s.Name)
 			if err != nil {
 				return err
 			}

@@ -66,6 +66,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, want Desired) (Report, error
 	if r.Limits.MaxSets == 0 {
 		run.limits.MaxSets = math.MaxInt // the firewall's own room is the bound
 	}
+	run.sets, _ = r.Firewall.(SetFirewall)
+	run.book, _ = r.Firewall.(BookFirewall)
 	run.report = Report{Name: r.Name, DryRun: r.DryRun, Plan: []string{}, Sets: []SetReport{}}
 	run.deadlines(ctx)
 	var calls, writes int
@@ -95,6 +97,8 @@ type run struct {
 	limits Limits
 	banned map[string]string // addresses that the firewall refused, and why
 	report Report
+	sets   SetFirewall // one of the two is nil
+	book   BookFirewall
 	chosen *choice  // what the list comes down to, without those; nil: to be worked out
 	quota  error    // a limit that this run has met; it then plans within it
 	atStep StepKind // the kind of step that met it

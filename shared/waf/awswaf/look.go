@@ -66,7 +66,6 @@ func (f *Firewall) state(ctx context.Context, listed []types.IPSetSummary) (waf.
 	state := waf.State{
 		Wall: fmt.Sprintf("%s (%s %s)", f.place.title(), f.target.Scope, f.target.Region),
 		Base: f.base, Exists: f.place.exists(), RoomSets: f.place.room(), CanExcept: f.canExcept(),
-		SetsInAccount: f.inAccount, SetQuota: f.target.IPSetQuota,
 	}
 	refs := f.place.refs()
 	f.sets = map[string]*ipSet{}

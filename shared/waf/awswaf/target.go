@@ -122,6 +122,11 @@ var (
 	insertPattern     = regexp.MustCompile(`^[A-Za-z0-9._$-]+$`)
 )
 
+// Policy returns what the target says about its runs.
+func (t Target) Policy() waf.Policy {
+	return waf.Policy{MaxRelease: t.MaxRelease, MaxAdd: t.MaxAdd, ReportDrift: t.Drift == DriftReport, Observe: t.Sync == SyncObserve}
+}
+
 // withDefaults fills in what is left out.
 func (t Target) withDefaults() Target {
 	or := func(field *string, value string) {
