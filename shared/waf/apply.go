@@ -53,8 +53,28 @@ func (r *run) apply(ctx context.Context, plan Plan, wall *model) error {
 			if err != nil && step.Kind == Create {
 				unreferable = append(unreferable, step.Set)
 			}
+		case Enlist:
+			adding = true
+			if stopped {
+				err = ErrOutOfTime
+			} else {
+				err = r.enlist(fillCtx, step.Listings)
+			}
+		case Delist:
+			if len(failures) > 0 {
+				continue // remove nothing if an add failed
+			}
+			err = r.delist(lastCtx, step.Content)
+			if err != nil && !adding {
+				r.atStep = step.Kind
+				return err
+			}
 		case Reference:
 			adding = true
+			if r.book != nil {
+				err = inTime(ctx, r.book.Refer(lastCtx))
+				break
+			}
 			step.Sets = slices.DeleteFunc(slices.Clone(step.Sets), func(s string) bool { return slices.Contains(unreferable, s) })
 			err = inTime(ctx, r.sets.Reference(lastCtx, step.Sets, nil))
 		default:
@@ -75,11 +95,11 @@ func (r *run) apply(ctx context.Context, plan Plan, wall *model) error {
 				break // said once
 			}
 			failures = append(failures, err)
-			if replans(err) {
+			if r.exceptRefused = step.Kind == Reference && errors.Is(err, ErrInvalid) && firstExceptions(plan, step.Sets); r.exceptRefused || replans(err) {
 				r.atStep = step.Kind
 				return errors.Join(failures...)
 			}
-			stopped = stopped || errors.Is(err, ErrOutOfTime) || errors.Is(err, ErrDenied) || ctx.Err() != nil
+			stopped = stopped || errors.Is(err, ErrOutOfTime) || errors.Is(err, ErrDenied) || errors.Is(err, ErrThrottled) && r.book != nil || ctx.Err() != nil
 		}
 	}
 	return errors.Join(failures...)
@@ -91,6 +111,8 @@ func (r *run) takeAway(ctx context.Context, step Step) error {
 		return r.sets.Put(ctx, r.set(step))
 	case Unreference:
 		return r.sets.Reference(ctx, nil, step.Sets)
+	case Note:
+		return r.Firewall.(Stamper).Stamp(ctx, r.stamp())
 	default:
 		return r.sets.Delete(ctx, step.Set)
 	}
@@ -108,6 +130,14 @@ func (r *run) set(step Step) Set {
 			Sum: SumOf(r.want.Epoch, counted), Retired: step.Kind == Retire,
 		},
 	}
+}
+
+// firstExceptions tells whether a rule that refers to these sets is the first with exceptions: what
+// refuses it may refuse only that.
+func firstExceptions(plan Plan, sets []string) bool {
+	return slices.ContainsFunc(plan.Steps, func(s Step) bool {
+		return s.Except && (s.Kind == Create || s.Kind == Fill) && slices.Contains(sets, s.Set)
+	})
 }
 
 // replans tells errors after which the rest of the plan may rest on sand.

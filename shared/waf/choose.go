@@ -39,6 +39,8 @@ type choice struct {
 	overflow []pick // most urgent first
 	desired  int
 	rejected []Rejection
+	// condensed are the ranges that stand for what is within them and block others too.
+	condensed []netip.Prefix
 }
 
 // distinct brings the wants into one spelling, refuses the bad ones, and drops
@@ -91,13 +93,21 @@ func (c choice) within(current []Set, l Limits) choice {
 	picks := keepMerged(c.picks, current, l)
 	c.picks, c.overflow = fit(picks, roomFor(current, l))
 	if len(c.overflow) > 0 {
-		c.picks, c.overflow = fit(merge(picks, l), roomFor(current, l))
+		picks = merge(picks, l)
+		c.picks, c.overflow = fit(picks, roomFor(current, l))
+	}
+	if len(c.overflow) > 0 && l.Dense > 0 {
+		picks, c.condensed = condense(picks, l)
+		c.picks, c.overflow = fit(picks, roomFor(current, l))
 	}
 	return c
 }
 
 // roomFor is the room that the sets may have in all.
 func roomFor(current []Set, l Limits) room {
+	if l.inBook {
+		return room{either: l.bookRoom}
+	}
 	r := room{slots: l.MaxSets, size: l.SetSize}
 	if !l.Fixed {
 		return r
@@ -138,6 +148,7 @@ func (l Limits) admit(p netip.Prefix) (netip.Prefix, error) {
 type room struct {
 	left4, left6 int
 	slots, size  int
+	either       int // places that take any family
 }
 
 func (r *room) take(f Family) bool {
@@ -146,6 +157,9 @@ func (r *room) take(f Family) bool {
 		left = &r.left6
 	}
 	switch {
+	case r.either > 0:
+		r.either--
+		return true
 	case *left > 0:
 	case r.slots > 0:
 		r.slots--

@@ -89,14 +89,12 @@ func overlaps(list []netip.Prefix, p netip.Prefix) bool {
 // except decides whether the family's exceptions set is written and, if removals may go by
 // exception, which sets are written all the same.
 func (pl *planner) except(x *exceptions, byException bool) {
-	sets := 0
 	live := widest(x.live)
 	dormant, room := 0, 0
 	for _, s := range pl.slots {
 		if s.Family != x.family || !s.usable {
 			continue
 		}
-		sets++
 		if !pl.limits.CanExcept {
 			// The exceptions set is on its way out: nothing may rely on it.
 			s.purge, s.dormant = append(s.purge, s.dormant...), nil
@@ -180,11 +178,11 @@ func (pl *planner) release(x *exceptions, newcomers int) {
 	for newcomers > 0 {
 		i := slices.IndexFunc(rest, func(c candidate) bool { return pl.room(c.slot) >= newcomers })
 		if i < 0 {
-			i = pl.fewest(func(yield func(int, *slot)) {
-				for i, c := range rest {
-					yield(i, c.slot)
-				}
-			}, newcomers)
+			slots := make([]*slot, len(rest))
+			for k, c := range rest {
+				slots[k] = c.slot
+			}
+			i = pl.fewest(slots, newcomers)
 		}
 		if i < 0 {
 			break // a new set costs less
@@ -221,16 +219,15 @@ func (pl *planner) release(x *exceptions, newcomers int) {
 
 // fewest returns the index of the set with the most room if few enough of them together
 // take n newcomers, else -1.
-func (pl *planner) fewest(each func(yield func(int, *slot)), n int) int {
+func (pl *planner) fewest(slots []*slot, n int) int {
 	best, most := -1, 0
-	var rooms []int
-	each(func(i int, s *slot) {
-		r := pl.room(s)
-		rooms = append(rooms, r)
-		if r > most {
-			best, most = i, r
+	rooms := make([]int, len(slots))
+	for i, s := range slots {
+		rooms[i] = pl.room(s)
+		if rooms[i] > most {
+			best, most = i, rooms[i]
 		}
-	})
+	}
 	slices.SortFunc(rooms, func(a, b int) int { return b - a })
 	for _, r := range rooms[:min(len(rooms), fewWrites)] {
 		n -= r

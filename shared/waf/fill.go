@@ -250,13 +250,17 @@ func (pl *planner) bestRoom(f Family, n int) int {
 	if best >= 0 {
 		return best
 	}
-	return pl.fewest(func(yield func(int, *slot)) {
-		for i, s := range pl.slots {
-			if s.usable && s.Family == f {
-				yield(i, s)
-			}
+	var slots []*slot
+	var at []int
+	for i, s := range pl.slots {
+		if s.usable && s.Family == f {
+			slots, at = append(slots, s), append(at, i)
 		}
-	}, n)
+	}
+	if i := pl.fewest(slots, n); i >= 0 {
+		return at[i]
+	}
+	return -1
 }
 
 // mostRoom returns the usable set of a family with the most room, -1 if none has any.

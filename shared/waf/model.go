@@ -10,9 +10,11 @@ import (
 // the report can say what is enforced without reading everything again. A write whose
 // outcome is unknown counts as not done: what it would take away is not wanted and not counted anyway.
 type model struct {
-	state map[string]*modelSet
-	picks []pick
-	whole int // weight enforced when the sets' marks proved it; -1 otherwise
+	state    map[string]*modelSet
+	picks    []pick
+	book     string // the name of the book, if there is one
+	inherent bool   // a set is in force once it is made
+	whole    int    // weight enforced when the sets' marks proved it; -1 otherwise
 }
 
 type modelSet struct {
@@ -23,7 +25,7 @@ type modelSet struct {
 }
 
 func newModel(state State, plan Plan) *model {
-	m := &model{state: map[string]*modelSet{}, picks: plan.picks, whole: -1}
+	m := &model{state: map[string]*modelSet{}, picks: plan.picks, inherent: state.Inherent, whole: -1}
 	read := len(state.Sets) == 0
 	for _, s := range state.Sets {
 		count := len(s.Prefixes)
@@ -44,11 +46,14 @@ func (m *model) apply(step Step) {
 	case Fill, Trim, Create, Retire, Except:
 		s := m.state[step.Set]
 		if s == nil {
-			s = &modelSet{except: step.Except}
+			s = &modelSet{except: step.Except, referenced: m.inherent}
 			m.state[step.Set] = s
 		}
 		s.content, s.count = step.Content, len(step.Content)
 	case Reference, Unreference:
+		if m.book != "" {
+			m.state[m.book].referenced = true
+		}
 		for _, name := range step.Sets {
 			if s := m.state[name]; s != nil {
 				s.referenced = step.Kind == Reference
@@ -57,6 +62,21 @@ func (m *model) apply(step Step) {
 	case Delete:
 		delete(m.state, step.Set)
 	}
+}
+
+// bookModel follows a book.
+func bookModel(state State, plan Plan) *model {
+	return &model{
+		state: map[string]*modelSet{state.Book.Name: {referenced: state.Exists && state.RuleOK}},
+		book:  state.Book.Name, picks: plan.picks, whole: -1,
+	}
+}
+
+// close takes what the book holds in the end.
+func (m *model) close(held holding) {
+	s := m.state[m.book]
+	s.content = held.sorted()
+	s.count = len(s.content)
 }
 
 // enforced returns how many wants are in force and which picks are not.

@@ -68,7 +68,7 @@ func layOut(current []Set, c choice, l Limits, byException bool) Plan {
 	pl := &planner{limits: l, picks: c.picks} // never changed in place: a million of them are 100 MB
 	pl.sort(current)
 	pl.settle()
-	plan := Plan{Desired: c.desired, Rejected: c.rejected}
+	plan := Plan{Desired: c.desired, Rejected: c.rejected, condensed: c.condensed}
 	plan.released, plan.added, plan.holds = pl.change()
 	for _, x := range pl.spare {
 		if x != nil {

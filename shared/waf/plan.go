@@ -2,6 +2,7 @@ package waf
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"strings"
 )
@@ -19,6 +20,17 @@ type Limits struct {
 	CanExcept bool // the rule can spare what an exceptions set holds
 	Fixed     bool // no set can be made, referred to or deleted: use those that there are
 	Unmarked  bool // sets carry no Mark
+	Inherent  bool // a set is in force from when it is made until it is deleted
+	NoEmpty   bool // a set holds at least one address
+
+	// Dense, if not 0, lets a range stand for those within it when there is no room for all of them: a /24 that
+	// has at least so many wanted addresses, or a /48 that has so many wanted /64s. It blocks
+	// others too, so it is never the default, and never over anything in Spare.
+	Dense int
+	Spare []netip.Prefix // the allowlist, sorted, none within another; only for Dense
+
+	inBook   bool // there is one book, with bookRoom places for either family
+	bookRoom int
 
 	keep bool // delete nothing: MaxSets is a passing limit, and what is there would soon be made again
 }
@@ -70,6 +82,8 @@ type Plan struct {
 	released []netip.Prefix // what is blocked now and will not be
 	added    int            // picks that are not in force yet
 	holds    int            // prefixes in force now
+
+	condensed []netip.Prefix // ranges that block others too; see Limits.Dense
 }
 
 // StepKind says what a Step does. Steps of a Plan come in this order; only an Except that
@@ -85,10 +99,16 @@ const (
 	Trim                            // only take addresses out of a set
 	Retire                          // empty a set that is not needed any more and mark it so
 	Unreference                     // make the rule refer to retired sets no longer
-	Delete                          // remove a set to which no rule has referred since before this run
+	Delete                          // remove a set to which no rule has referred since before this run, or that is in force by being there
+	Enlist                          // enter listings into a book
+	Delist                          // strike prefixes out of a book: first where that makes the room for others, else last
+	Note                            // stamp the wall with what it was made from
 )
 
-var stepWords = [...]string{Fill: "fill", Create: "create", Reference: "reference", Except: "except", Trim: "trim", Retire: "retire", Unreference: "unreference", Delete: "delete"}
+var stepWords = [...]string{
+	Fill: "fill", Create: "create", Reference: "reference", Except: "except", Trim: "trim", Retire: "retire", Unreference: "unreference", Delete: "delete",
+	Enlist: "add", Delist: "remove", Note: "note",
+}
 
 // String returns the kind's word.
 func (k StepKind) String() string { return stepWords[k] }
@@ -98,8 +118,10 @@ type Step struct {
 	Kind           StepKind
 	Set            string
 	Family         Family
-	Content        []netip.Prefix // Fill, Create, Except, Trim: the whole new content, sorted
+	Content        []netip.Prefix // Fill, Create, Except, Trim: the whole new content, sorted; Delist: what goes
 	Added, Removed int
+	Renewed        int            // Enlist: those that get a later end
+	Listings       []Listing      // Enlist
 	Except         bool           // the set is an exceptions set
 	Live           []netip.Prefix // of an exceptions set: what its Mark counts
 	Sets           []string       // Reference, Unreference; for Reference it may be empty: the rule or the wall only needs repair
@@ -121,9 +143,22 @@ func (s Step) String() string {
 		return "reference " + strings.Join(s.Sets, " ")
 	case Unreference:
 		return "unreference " + strings.Join(s.Sets, " ")
+	case Enlist:
+		return fmt.Sprintf("%s to %s +%d", s.Kind, s.Set, s.Added) + renewed(s.Renewed)
+	case Delist:
+		return fmt.Sprintf("%s from %s -%d", s.Kind, s.Set, s.Removed)
+	case Note:
+		return "note on the wall which list it was made from"
 	default:
 		return s.Kind.String() + " " + s.Set
 	}
+}
+
+func renewed(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d with a later end", n)
 }
 
 // Words returns the steps in words, one line each.
@@ -133,6 +168,15 @@ func (p Plan) Words() []string {
 		words[i] = s.String()
 	}
 	return words
+}
+
+// ofBook bounds the choice by what a book holds in all.
+func (l Limits) ofBook(b Book) Limits {
+	l.inBook, l.bookRoom = true, b.Room
+	if b.Room <= 0 {
+		l.bookRoom = math.MaxInt
+	}
+	return l
 }
 
 // MakePlan returns what turns the current sets into the desired list. current has

@@ -12,6 +12,14 @@ func (r *run) guard(state State) error {
 	if r.AdoptEpoch {
 		return nil
 	}
+	if s := state.Stamp; s != nil {
+		switch {
+		case !s.Of(r.want.Epoch):
+			return fmt.Errorf("the wall has epoch %s, the list has %s: %w", s.Epoch, r.want.Epoch, ErrEpoch)
+		case s.Generation > r.want.Generation:
+			return fmt.Errorf("the wall has generation %d, the list has %d: %w", s.Generation, r.want.Generation, ErrStale)
+		}
+	}
 	for _, s := range state.Sets {
 		switch {
 		case !s.Marked:

@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"math/rand/v2"
+	"net/netip"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -41,6 +42,16 @@ type Reconciler struct {
 	// BeforeWrite, if set, is asked before each write; its error stops the run there.
 	BeforeWrite func(ctx context.Context) error
 
+	// Now is the moment that the run stands for: what has ended by then is gone from a book by
+	// itself. Zero: nothing is taken for gone.
+	Now time.Time
+	// Book is what the last run left in a book, nil if that is not known; see Report.Book.
+	Book *BookMemory
+	// Refused are addresses that the firewall itself has refused before, and NoExceptions tells that it has
+	// refused a rule with exceptions: neither is tried again but with Verify.
+	Refused      []Rejection
+	NoExceptions bool
+
 	// Reserve is how long before the context's deadline a run stops; twice as long
 	// before it, filling stops and what is filled gets referred to. Default 3 s, at most a tenth of the time given.
 	Reserve time.Duration
@@ -69,6 +80,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, want Desired) (Report, error
 	run.sets, _ = r.Firewall.(SetFirewall)
 	run.book, _ = r.Firewall.(BookFirewall)
 	run.report = Report{Name: r.Name, DryRun: r.DryRun, Plan: []string{}, Sets: []SetReport{}}
+	run.noExcept = r.NoExceptions && !r.Verify
+	run.recallRefused()
 	run.deadlines(ctx)
 	var calls, writes int
 	meter, metered := r.Firewall.(Metered)
@@ -78,7 +91,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, want Desired) (Report, error
 	case metered:
 		calls, writes = meter.Calls()
 	}
-	err := run.do(ctx)
+	err := fmt.Errorf("the firewall keeps neither sets nor a book: %w", ErrInvalid)
+	if run.sets != nil || run.book != nil {
+		err = run.do(ctx)
+	}
 	if metered {
 		c, w := meter.Calls()
 		run.report.Calls, run.report.Writes = c-calls, w-writes
@@ -96,12 +112,21 @@ type run struct {
 	want   Desired
 	limits Limits
 	banned map[string]string // addresses that the firewall refused, and why
-	report Report
-	sets   SetFirewall // one of the two is nil
-	book   BookFirewall
-	chosen *choice  // what the list comes down to, without those; nil: to be worked out
-	quota  error    // a limit that this run has met; it then plans within it
-	atStep StepKind // the kind of step that met it
+	// newlyBanned counts those of banned that this run has met.
+	newlyBanned int
+	// noExcept: the firewall has refused a rule with exceptions; exceptRefused: just now.
+	noExcept, exceptRefused bool
+	report                  Report
+	sets                    SetFirewall // one of the two is nil
+	book                    BookFirewall
+	chosen                  *choice // what the list comes down to, without those; nil: to be worked out
+	quota                   error   // a limit that this run has met; it then plans within it
+	// held is what the book holds, nil before it is known; doubt: the outcome of a write is not known;
+	// roomMet: how many it took when it was found to be full.
+	held    holding
+	doubt   bool
+	roomMet int
+	atStep  StepKind // the kind of step that met it
 
 	fillBy, stopBy time.Time // zero without a deadline
 }
@@ -141,7 +166,7 @@ func (r *run) do(ctx context.Context) error {
 		switch {
 		case err == nil:
 			return r.quota
-		case attempt == maxLooks+len(r.banned):
+		case attempt == maxLooks+r.newlyBanned:
 			return errors.Join(r.quota, err)
 		case r.again(err):
 			trouble = err
@@ -159,11 +184,16 @@ func (r *run) again(err error) bool {
 		return false
 	case errors.As(err, &entry):
 		p := entry.Prefix.String()
-		if _, known := r.banned[p]; known || len(r.banned) == maxBanned {
+		if _, known := r.banned[p]; known || r.newlyBanned == maxBanned {
 			return false
 		}
 		r.banned[p] = entry.Err.Error()
+		r.newlyBanned++
 		r.chosen = nil
+		return true
+	case r.exceptRefused && !r.noExcept:
+		// Without exceptions every removal costs a write in its set, and everything is in force.
+		r.noExcept = true
 		return true
 	case errors.Is(err, ErrQuota), errors.Is(err, ErrTheirRules):
 		// No new set can be had, or none can be referred to. Plan once more
@@ -200,18 +230,38 @@ func (r *run) once(ctx context.Context) error {
 	if err != nil {
 		return inTime(ctx, err)
 	}
-	r.report.Wall, r.report.Notes = state.Wall, state.Notes
+	r.report.Wall, r.report.Notes = state.Wall, slices.Clone(state.Notes)
+	if r.book != nil && state.Book == nil {
+		return fmt.Errorf("look at the book: the firewall says nothing of it: %w", ErrInvalid)
+	}
+	if r.noExcept && state.CanExcept {
+		r.report.NoExceptions = true
+		r.report.Notes = append(r.report.Notes, "the firewall has refused a rule with exceptions, so each removal is a write in its own set; --verify tries again")
+	}
 	r.drifted(state.Drift...)
 	if err := r.guard(state); err != nil {
 		return err
 	}
-	plan, err := r.plan(readCtx, state)
+	var plan Plan
+	if r.book != nil {
+		plan, err = r.planBook(readCtx, state)
+	} else {
+		plan, err = r.plan(readCtx, state)
+	}
 	if err != nil {
 		return inTime(ctx, err)
 	}
+	plan = r.noted(plan, state)
 	wall := newModel(state, plan)
+	if r.book != nil {
+		wall = bookModel(state, plan)
+	}
 	r.describe(plan)
 	defer func() {
+		if r.book != nil {
+			wall.close(r.held)
+			r.report.Book = r.remembered()
+		}
 		r.report.Sets = wall.sets()
 		r.report.Enforced, r.report.Pending = wall.enforced()
 	}()
@@ -244,7 +294,8 @@ func (r *run) plan(ctx context.Context, state State) (Plan, error) {
 	}
 	// A rule that cannot be written now must not keep in force what has ended.
 	limits.Repair = (!state.Exists || !state.RuleOK) && (r.quota == nil || r.atStep != Reference)
-	limits.CanExcept, limits.Fixed, limits.Unmarked = state.CanExcept, state.Fixed, state.Unmarked
+	limits.CanExcept, limits.Fixed, limits.Unmarked = state.CanExcept && !r.noExcept, state.Fixed, state.Unmarked
+	limits.Inherent, limits.NoEmpty = state.Inherent, state.NoEmpty
 	limits.keep = r.quota != nil
 	limits.MaxSets = min(limits.MaxSets, max(0, state.RoomSets), r.setsToBeHad(state))
 	if !r.Verify && !state.Unmarked {
@@ -270,27 +321,53 @@ func (r *run) drifted(lines ...string) {
 
 func (r *run) choose(current []Set, limits Limits) choice {
 	if r.chosen == nil {
-		all := distinct(r.wants(), limits)
-		for _, value := range slices.Sorted(maps.Keys(r.banned)) {
-			all.rejected = append(all.rejected, Rejection{Value: value, Reason: r.banned[value]})
-		}
+		wanted, refused := r.wants()
+		all := distinct(wanted, limits)
+		all.rejected = append(refused, all.rejected...) // first: the next run must know of them
 		r.chosen = &all
 	}
 	return r.chosen.within(current, limits)
 }
 
-func (r *run) wants() []Want {
+// wants splits the list into what may be tried and what the firewall itself has refused.
+func (r *run) wants() (wanted []Want, refused []Rejection) {
 	if len(r.banned) == 0 {
-		return r.want.Wants
+		return r.want.Wants, nil
 	}
-	return slices.DeleteFunc(slices.Clone(r.want.Wants), func(w Want) bool {
+	seen := map[string]bool{}
+	wanted = slices.DeleteFunc(slices.Clone(r.want.Wants), func(w Want) bool {
 		p, err := r.limits.admit(w.Prefix)
 		if err != nil {
 			return false
 		}
-		_, banned := r.banned[p.String()]
+		value := p.String()
+		reason, banned := r.banned[value]
+		if banned && !seen[value] {
+			seen[value] = true
+			refused = append(refused, Rejection{Value: value, Reason: reason, ByFirewall: true})
+		}
 		return banned
 	})
+	slices.SortFunc(refused, func(a, b Rejection) int { return strings.Compare(a.Value, b.Value) })
+	return wanted, refused
+}
+
+// recallRefused bans what the firewall itself refused in earlier runs: each of them would cost a failing
+// write and another plan in every run, and more than a run may meet would keep a set from
+// ever being written.
+func (r *run) recallRefused() {
+	if r.Verify {
+		return // hourly they are tried again
+	}
+	for _, j := range r.Refused {
+		p, err := netip.ParsePrefix(j.Value)
+		if err != nil || !j.ByFirewall {
+			continue
+		}
+		if p, err = r.limits.admit(p); err == nil {
+			r.banned[p.String()] = j.Reason
+		}
+	}
 }
 
 // describe writes the plan into the report. A plan made anew after a conflict follows the first one.
@@ -304,7 +381,10 @@ func (r *run) describe(plan Plan) {
 	r.report.Rejected = plan.Rejected
 	if n := len(plan.Rejected); n > maxRejections {
 		r.report.Rejected = plan.Rejected[:maxRejections]
-		r.report.Notes = append(slices.Clone(r.report.Notes), fmt.Sprintf("%d more addresses were rejected", n-maxRejections))
+		r.report.Notes = append(r.report.Notes, fmt.Sprintf("%d more addresses were rejected", n-maxRejections))
+	}
+	if n := len(plan.condensed); n > 0 {
+		r.report.Notes = append(r.report.Notes, fmt.Sprintf("for want of room %d ranges such as %s stand for many wanted addresses in each, and block their neighbours too", n, plan.condensed[0]))
 	}
 	r.report.Plan = append(r.report.Plan, plan.Words()...)
 	r.report.Remaining = nil

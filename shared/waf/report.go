@@ -28,10 +28,15 @@ type Report struct {
 	Notes     []string    `json:"notes,omitempty"`
 	Error     string      `json:"error,omitempty"`
 
+	// NoExceptions: the firewall has refused a rule with exceptions, and the run did without.
+	NoExceptions bool `json:"no_exceptions,omitempty"`
+
 	Held     *Held     `json:"held,omitempty"`     // with ErrHeld
 	Drift    []string  `json:"drift,omitempty"`    // what somebody else has changed, in words
 	Findings []Finding `json:"findings,omitempty"` // of the preflight
 	Proof    *Proof    `json:"proof,omitempty"`    // nil: not asked in this run
+	// Book is what the book holds after the run, for the next one; nil: there is no book, or it is in doubt.
+	Book *BookMemory `json:"-"`
 	// Pending are the addresses and ranges that are wanted and have room but are not
 	// in the sets in force, as far as this run knows.
 	Pending []netip.Prefix `json:"-"`
@@ -49,6 +54,8 @@ type SetReport struct {
 type Rejection struct {
 	Value  string `json:"value"`
 	Reason string `json:"reason"`
+	// ByFirewall: the firewall itself refused it, although our own limits allow it.
+	ByFirewall bool `json:"by_firewall,omitempty"`
 }
 
 // maxRejections bounds Report.Rejected: a broken feed may hold a million bad lines.

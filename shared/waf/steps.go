@@ -24,11 +24,19 @@ func (pl *planner) steps(roomToSpare bool) (steps []Step) {
 			}
 			continue
 		}
-		if !s.Referenced {
+		if !s.Referenced && !pl.limits.Inherent {
 			refer = append(refer, s.Name)
 		}
 		step := Step{Set: s.Name, Family: s.Family, Added: len(s.add), Removed: pl.removed(s)}
 		switch {
+		case pl.limits.NoEmpty && pl.empties(s):
+			if s.Referenced && !pl.limits.Inherent {
+				drop = append(drop, s.Name)
+			} else {
+				refer = slices.DeleteFunc(refer, func(name string) bool { return name == s.Name })
+				deletes = append(deletes, Step{Kind: Delete, Set: s.Name, Family: s.Family, Removed: step.Removed + len(s.held)})
+			}
+			continue
 		case s.isNew:
 			step.Kind, step.Content = Create, pl.content(s, false)
 			creates = append(creates, step)

@@ -9,8 +9,6 @@ import (
 	"slices"
 	"sync"
 
-	"go4.org/netipx"
-
 	"github.com/tracewall/tracewall/shared/waf"
 )
 
@@ -23,6 +21,9 @@ type Wall struct {
 	Base string
 	// NoExcept: the rule cannot spare what an exceptions set holds.
 	NoExcept bool
+	// Inherent: a set is in force from when it is made until it is deleted. NoEmpty: a set holds
+	// something. Both are for OpenStamped.
+	Inherent, NoEmpty bool
 	// OnWrite, if set, is asked before each write. apply false keeps the write from
 	// happening; err is what the caller is told. (true, err) is a lost answer.
 	OnWrite func(op, set string) (apply bool, err error)
@@ -31,6 +32,7 @@ type Wall struct {
 
 	mu      sync.Mutex
 	sets    map[string]*wallSet
+	stamp   *waf.Stamp
 	rule    map[string]bool
 	exists  bool
 	version int
@@ -51,44 +53,33 @@ func (w *Wall) Enforced() []netip.Prefix {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var blocked, spared []netip.Prefix
-	for name := range w.rule {
+	for name := range w.inForce() {
 		if s := w.sets[name].set; s.Except {
 			spared = append(spared, s.Prefixes...)
 		} else {
 			blocked = append(blocked, s.Prefixes...)
 		}
 	}
-	return less(blocked, spared)
+	return inOrder(areaWithout(blocked, spared))
 }
 
-// less returns, in order and each once, the prefixes that none of spared overlaps
-// as they are, and of the others what is left of them.
-func less(blocked, spared []netip.Prefix) []netip.Prefix {
-	order := func(a, b netip.Prefix) int {
+// inForce returns the sets that the rule refers to, or that are in force by being there.
+func (w *Wall) inForce() map[string]bool {
+	if !w.Inherent {
+		return w.rule
+	}
+	all := map[string]bool{}
+	for name := range w.sets {
+		all[name] = true
+	}
+	return all
+}
+
+// inOrder sorts the prefixes and drops duplicates.
+func inOrder(list []netip.Prefix) []netip.Prefix {
+	slices.SortFunc(list, func(a, b netip.Prefix) int {
 		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
-	}
-	var b netipx.IPSetBuilder
-	for _, p := range spared {
-		b.AddPrefix(p)
-	}
-	set, err := b.IPSet()
-	if err != nil {
-		return nil // an invalid prefix: no Put lets one in
-	}
-	var list []netip.Prefix
-	for _, p := range blocked {
-		if !set.OverlapsPrefix(p) {
-			list = append(list, p)
-			continue
-		}
-		var left netipx.IPSetBuilder
-		left.AddPrefix(p)
-		left.RemoveSet(set)
-		if rest, err := left.IPSet(); err == nil {
-			list = append(list, rest.Prefixes()...)
-		}
-	}
-	slices.SortFunc(list, order)
+	})
 	return slices.Compact(list)
 }
 
@@ -249,7 +240,7 @@ func (f *Firewall) Delete(ctx context.Context, name string) error {
 		switch {
 		case s == nil:
 			return nil
-		case w.rule[name]:
+		case w.rule[name] && !w.Inherent:
 			return waf.ErrInUse
 		case s.version != f.seen[name]:
 			return waf.ErrConflict
