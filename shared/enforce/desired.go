@@ -34,15 +34,16 @@ type desired struct {
 // goal is what one wall should hold.
 type goal struct {
 	waf.Desired
-	spare  []netip.Prefix
-	limits waf.Limits
+	spare   []netip.Prefix
+	allowed []netip.Prefix // spare, none within another
+	limits  waf.Limits
 }
 
 // goal returns what a wall of these limits should hold. A range that is too wide for
 // the wall is not split but asked for as it is, so that it is refused: a poisoned /8
 // must not get in as the pieces that an allowlisted address breaks it into.
 func (d *desired) goal(l waf.Limits) goal {
-	g := goal{Desired: waf.Desired{Epoch: d.epoch, Generation: d.generation, Wants: d.whole}, spare: d.spare, limits: l}
+	g := goal{Desired: waf.Desired{Epoch: d.epoch, Generation: d.generation, Wants: d.whole}, spare: d.spare, allowed: d.allowed, limits: l}
 	if len(d.split) == 0 {
 		return g
 	}

@@ -57,7 +57,11 @@ func (r *run) status(before Status, w Wall, res *Result, report waf.Report, want
 	}
 	if want.Epoch == "" { // there was no list to read: the wall is as it was
 		s.Epoch, s.Generation = before.Epoch, before.Generation
-	} else if failure == nil || report.Desired > 0 { // it got as far as a plan
+	}
+	if want.Epoch == "" || report.Desired == 0 { // what the firewall refuses, it still does
+		s.Report.Rejected, s.Report.NoExceptions = before.Report.Rejected, before.Report.NoExceptions
+	}
+	if want.Epoch != "" && (failure == nil || report.Desired > 0) { // it got as far as a plan
 		s.Entries = entriesOf(want, report, s.Proof)
 	}
 	if s.Proof != nil {

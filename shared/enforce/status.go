@@ -20,6 +20,7 @@ import (
 //	proof_asked            when a run last asked, answer or not
 //	held drift findings    what somebody has to look at
 //	memory                 the adapter's own, opaque
+//	book                   what a firewall's book holds, packed; absent: in doubt, or it has none
 //	entries                the state of every wanted entry, packed; ask StateOf
 type Status struct {
 	AsOf       time.Time     `json:"as_of"`
@@ -35,6 +36,7 @@ type Status struct {
 	Drift      []string      `json:"drift,omitempty"`
 	Findings   []waf.Finding `json:"findings,omitempty"`
 	Memory     []byte        `json:"memory,omitempty"`
+	Book       *Book         `json:"book,omitempty"`
 	Entries    Entries       `json:"entries"`
 }
 

@@ -121,20 +121,11 @@ func (r *run) receive(group string) ([]blocklist.Notice, error) {
 func (r *run) reconcile(w Wall, res *Result, lease *blocklist.Lease, notices []blocklist.Notice) error {
 	before, unreadable := r.recall(w.Name)
 	approved, unasked := r.approved(w.Name)
-	rec := r.reconciler(w, before, approved, lease)
-	through := rec.LookAhead(r.work) // while the list is read
-	defer through()
-	all, err := r.desired()
-	var want goal
-	var report waf.Report
-	if err != nil {
-		res.Guarded = errors.Is(err, blocklist.ErrNoEpoch) || errors.Is(err, blocklist.ErrDamaged)
-		report.Name = w.Name
-	} else {
-		want, report, err = r.equal(rec, w, all.goal(w.Limits), approved)
-		res.tell(report, err)
-		res.Generation, res.Spared = want.Generation, all.spared
+	var guard *writer
+	if lease != nil {
+		guard = &writer{run: r, before: before, unreadable: unreadable, lease: lease}
 	}
+	want, report, err := r.make(&w, res, before, approved, guard)
 
 	ctx, cancel := r.last()
 	defer cancel()
@@ -148,14 +139,52 @@ func (r *run) reconcile(w Wall, res *Result, lease *blocklist.Lease, notices []b
 		errs = append(errs, unreadable)
 	}
 	after := r.status(before, w, res, report, want, err)
+	after.Book = guard.bookAfter(before, report)
 	if !r.NoTrace && unreadable == nil { // or it would overwrite what could not be read
 		errs = append(errs, r.record(ctx, after, lease))
 	}
 	return errors.Join(errs...)
 }
 
+// make makes the wall equal to the list, and completes w with the kind that it turns out to be.
+func (r *run) make(w *Wall, res *Result, before Status, approved waf.Allowance, guard *writer) (want goal, report waf.Report, err error) {
+	report.Name = w.Name
+	if err := r.choose(w); err != nil {
+		return want, report, err
+	}
+	if _, ok := w.Firewall.(waf.BookFirewall); ok && guard != nil {
+		guard.book = true
+	}
+	rec := r.reconciler(*w, before, approved, guard)
+	through := rec.LookAhead(r.work) // while the list is read
+	defer through()
+	all, err := r.desired()
+	if err != nil {
+		res.Guarded = errors.Is(err, blocklist.ErrNoEpoch) || errors.Is(err, blocklist.ErrDamaged)
+		return want, report, err
+	}
+	want, report, err = r.equal(rec, *w, all.goal(w.Limits), approved)
+	res.tell(report, err)
+	res.Generation, res.Spared = want.Generation, all.spared
+	return want, report, err
+}
+
+// choose asks a firewall that can be of several kinds which it is.
+func (r *run) choose(w *Wall) error {
+	chooser, ok := w.Firewall.(waf.Chooser)
+	if !ok {
+		return nil
+	}
+	chosen, err := chooser.Choose(r.work)
+	if err != nil {
+		return fmt.Errorf("choose the kind of wall: %w", err)
+	}
+	w.Firewall = chosen
+	return nil
+}
+
 // reconciler makes the Reconciler of a wall, which remembers what the last run left.
-func (r *run) reconciler(w Wall, before Status, approved waf.Allowance, lease *blocklist.Lease) *waf.Reconciler {
+func (r *run) reconciler(w Wall, before Status, approved waf.Allowance, guard *writer) *waf.Reconciler {
 	if memory, ok := w.Firewall.(waf.Rememberer); ok {
 		memory.Recall(before.Memory)
 	}
@@ -165,9 +194,11 @@ func (r *run) reconciler(w Wall, before Status, approved waf.Allowance, lease *b
 		ReportDrift: w.ReportDrift && !r.RepairDrift,
 		Prove:       r.Prove || r.Verify || !r.DryRun && before.unproven(r.Now),
 		Guard:       waf.Guard{MaxRelease: w.MaxRelease, MaxAdd: w.MaxAdd, Allow: approved},
+		Now:         r.Now, Book: before.Book.memory(),
+		Refused: before.Report.Rejected, NoExceptions: before.Report.NoExceptions,
 	}
-	if lease != nil {
-		rec.BeforeWrite = lease.Renew
+	if guard != nil {
+		rec.BeforeWrite = guard.beforeWrite
 	}
 	return rec
 }
@@ -177,6 +208,7 @@ func (r *run) reconciler(w Wall, before Status, approved waf.Allowance, lease *b
 // waited for its lease, another may have made the wall from a newer state.
 func (r *run) equal(rec *waf.Reconciler, w Wall, want goal, approved waf.Allowance) (goal, waf.Report, error) {
 	reconcile := func() (waf.Report, error) {
+		rec.Limits.Spare = want.allowed
 		rec.Guard.Ended = func(ctx context.Context, prefixes []netip.Prefix) (int, error) {
 			return want.explained(ctx, r.List, r.Now, prefixes)
 		}
@@ -186,7 +218,7 @@ func (r *run) equal(rec *waf.Reconciler, w Wall, want goal, approved waf.Allowan
 	if errors.Is(err, waf.ErrStale) {
 		if fresh, again := readDesired(r.work, r.List, r.Now); again == nil && fresh.epoch == want.Epoch && fresh.generation > want.Generation {
 			calls, writes := report.Calls, report.Writes
-			want = fresh.goal(w.Limits)
+			want, rec.Book = fresh.goal(w.Limits), report.Book
 			report, err = reconcile()
 			report.Calls, report.Writes = report.Calls+calls, report.Writes+writes
 		}

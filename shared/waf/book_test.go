@@ -99,6 +99,7 @@ func TestAMemoryThatDoesNotFitIsNotBelieved(t *testing.T) {
 			k.memory.Epoch = "e0"
 			k.wall.Edit(func(list map[netip.Prefix]time.Time) { delete(list, netip.MustParsePrefix("20.0.1.1/32")) })
 		}},
+		"the book is gone": {true, func(k *keeper) { k.wall.Drop() }},
 		"there is none": {true, func(k *keeper) {
 			k.memory = nil
 			k.wall.Edit(func(list map[netip.Prefix]time.Time) { delete(list, netip.MustParsePrefix("20.0.1.1/32")) })
@@ -245,6 +246,11 @@ func TestATermThatGrewIsRenewedWithoutAGapAndOneThatEndedIsGone(t *testing.T) {
 	}
 	// And the next run takes nothing for held that is gone.
 	k.now = now
+	gone := want
+	gone.Wants, gone.Generation = want.Wants[:1], 3
+	if report := k.ok(gone); report.Writes != 0 {
+		t.Errorf("%d writes for what has ended by itself: %q", report.Writes, report.Plan)
+	}
 	want.Wants[1].ExpiresAt, want.Generation = now.Add(time.Hour), 3
 	if k.ok(want); len(k.wall.Enforced()) != 2 {
 		t.Error("blocked anew, but not on the wall")
@@ -254,7 +260,10 @@ func TestATermThatGrewIsRenewedWithoutAGapAndOneThatEndedIsGone(t *testing.T) {
 func TestTheMostUrgentComeFirstAndTheRuleRightAfterThem(t *testing.T) {
 	w := &waftest.BookWall{Batch: 2}
 	var seen []string
-	w.OnWrite = func(op string) (bool, error) { seen = append(seen, fmt.Sprint(op, len(w.Enforced()))); return true, nil }
+	w.OnWrite = func(op string) (bool, error) {
+		seen = append(seen, fmt.Sprint(op, len(w.Enforced())))
+		return true, nil
+	}
 	k := keeper{t: t, wall: w}
 	want := listed(1, on4(1, 2, 3, 4, 5)...)
 	want.Wants[4].Severity = threat.Critical
@@ -325,4 +334,50 @@ type coverage []netip.Prefix
 
 func (c coverage) holds(p netip.Prefix) bool {
 	return slices.ContainsFunc(c, func(q netip.Prefix) bool { return q.Bits() <= p.Bits() && q.Contains(p.Addr()) })
+}
+
+func TestAConflictMakesTheRunReadTheBookAgain(t *testing.T) {
+	k := keeper{t: t, wall: &waftest.BookWall{Blind: true}}
+	k.ok(listed(1, on4(1, 2)...))
+	first := true
+	k.wall.OnWrite = func(string) (bool, error) {
+		if !first {
+			return true, nil
+		}
+		first = false
+		k.wall.Edit(func(list map[netip.Prefix]time.Time) { delete(list, netip.MustParsePrefix("20.0.1.1/32")) })
+		return false, waf.ErrConflict
+	}
+	k.ok(listed(2, on4(1, 2, 3)...))
+	if got := len(k.wall.Enforced()); got != 3 {
+		t.Errorf("%d blocked, want 3", got)
+	}
+}
+
+func TestNothingIsAddedToAFullBookFromWhichNothingCouldBeTaken(t *testing.T) {
+	k := keeper{t: t, wall: &waftest.BookWall{Room: 2, Told: true}}
+	k.ok(listed(1, on4(1, 2)...))
+	k.wall.OnWrite = func(op string) (bool, error) {
+		return op != "remove", map[bool]error{true: waf.ErrUnavailable}[op == "remove"]
+	}
+	report, err := k.run(listed(2, on4(1, 3)...))
+	if !errors.Is(err, waf.ErrUnavailable) || report.Writes != 1 || len(k.wall.Enforced()) != 2 {
+		t.Errorf("error %v, %d writes; want the removal's error and no add", err, report.Writes)
+	}
+}
+
+func TestAFirewallMayRefuseMoreThanOneRunMeets(t *testing.T) {
+	k := keeper{t: t, wall: &waftest.BookWall{Batch: 50, Refuses: func(p netip.Prefix) bool { return p.Addr().As4()[2]%2 == 1 }}}
+	var all []string
+	for i := range 100 {
+		all = append(all, on4(i)...)
+	}
+	var rejected []waf.Rejection
+	for range 4 {
+		report, _ := k.run(listed(1, all...), func(r *waf.Reconciler) { r.Refused = rejected })
+		rejected = report.Rejected
+	}
+	if len(rejected) != 50 || len(k.wall.Enforced()) != 50 {
+		t.Errorf("%d refused and %d blocked after four runs, want 50 and 50", len(rejected), len(k.wall.Enforced()))
+	}
 }

@@ -24,6 +24,8 @@ type BookWall struct {
 	Grid time.Duration
 	// Blind: Look does not count.
 	Blind bool
+	// Unstamped: the book has no place for a stamp.
+	Unstamped bool
 	// Refuses, if set, tells which prefixes the firewall takes for invalid.
 	Refuses func(netip.Prefix) bool
 	// OnWrite, if set, is asked before each write. apply false keeps the write from
@@ -62,11 +64,17 @@ func (w *BookWall) Edit(change func(list map[netip.Prefix]time.Time)) {
 	change(w.list)
 }
 
-// Unrefer takes the rule away, as somebody in the console would.
-func (w *BookWall) Unrefer() {
+// Drop is a second writer who deletes the book and the rule.
+func (w *BookWall) Drop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.rule = false
+	w.list, w.rule, w.stamp = nil, false, nil
+}
+
+func (w *BookWall) note(stamp waf.Stamp) {
+	if !w.Unstamped {
+		w.stamp = &stamp
+	}
 }
 
 // Reads returns how often the whole book was read.
@@ -190,7 +198,8 @@ func (f *Booked) Add(ctx context.Context, listings []waf.Listing, stamp waf.Stam
 		case w.Room > 0 && len(after) > w.Room:
 			return waf.ErrQuota
 		}
-		w.list, w.stamp = after, &stamp
+		w.list = after
+		w.note(stamp)
 		return nil
 	})
 }
@@ -201,7 +210,7 @@ func (f *Booked) Remove(ctx context.Context, prefixes []netip.Prefix, stamp waf.
 		for _, p := range prefixes {
 			delete(w.list, p)
 		}
-		w.stamp = &stamp
+		w.note(stamp)
 		return nil
 	})
 }
