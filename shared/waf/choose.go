@@ -134,6 +134,9 @@ func (l Limits) admit(p netip.Prefix) (netip.Prefix, error) {
 		}
 		p = netip.PrefixFrom(addr.Unmap(), p.Bits()-96)
 	}
+	if l.NoIPv6 && p.Addr().Is6() {
+		return p, errors.New("an IPv6 range, and the firewall takes none")
+	}
 	widest := l.MinBits6
 	if p.Addr().Is4() {
 		widest = l.MinBits4

@@ -112,6 +112,8 @@ type State struct {
 	Exists   bool     // false: Reference will make it
 	RuleOK   bool     // our rule is there and as configured (or not there because no set is)
 	RoomSets int      // how many sets our rule may refer to in all; 0 or less: none
+	SetSize  int      // how many addresses a set may hold here; 0: not known, Limits.SetSize alone bounds it
+	NoIPv6   bool     // no set can hold an IPv6 address
 	Sets     []Set    // ours, in order of name
 	Taken    []string // names of our pattern that belong to somebody else
 	Notes    []string // for people: things that weaken the wall and are not ours to change

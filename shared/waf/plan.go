@@ -22,6 +22,7 @@ type Limits struct {
 	Unmarked  bool // sets carry no Mark
 	Inherent  bool // a set is in force from when it is made until it is deleted
 	NoEmpty   bool // a set holds at least one address
+	NoIPv6    bool // no set can hold an IPv6 address: such wants are rejected
 
 	// Dense, if not 0, lets a range stand for those within it when there is no room for all of them: a /24 that
 	// has at least so many wanted addresses, or a /48 that has so many wanted /64s. It blocks

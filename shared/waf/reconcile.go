@@ -295,7 +295,10 @@ func (r *run) plan(ctx context.Context, state State) (Plan, error) {
 	// A rule that cannot be written now must not keep in force what has ended.
 	limits.Repair = (!state.Exists || !state.RuleOK) && (r.quota == nil || r.atStep != Reference)
 	limits.CanExcept, limits.Fixed, limits.Unmarked = state.CanExcept && !r.noExcept, state.Fixed, state.Unmarked
-	limits.Inherent, limits.NoEmpty = state.Inherent, state.NoEmpty
+	limits.Inherent, limits.NoEmpty, limits.NoIPv6 = state.Inherent, state.NoEmpty, state.NoIPv6
+	if state.SetSize > 0 {
+		limits.SetSize = min(limits.SetSize, state.SetSize)
+	}
 	limits.keep = r.quota != nil
 	limits.MaxSets = min(limits.MaxSets, max(0, state.RoomSets), r.setsToBeHad(state))
 	if !r.Verify && !state.Unmarked {
