@@ -214,7 +214,7 @@ func delist(b Book, list []netip.Prefix) (steps []Step) {
 func (r *run) planBook(ctx context.Context, state State) (Plan, error) {
 	b := *state.Book
 	limits := r.limits
-	limits.Repair = !state.RuleOK
+	limits.Repair, limits.NoIPv6 = !state.RuleOK, state.NoIPv6
 	if r.Book != nil && r.Book.Room > 0 && !r.Verify { // it was full before; hourly it is tried again
 		b.Room = fewer(b.Room, r.Book.Room)
 	}

@@ -33,6 +33,8 @@ type Harness struct {
 	SetRoom func(n int)
 	// Swap is how many writes one gone and one come cost; default 1, a book takes 2.
 	Swap int
+	// CannotProve: nobody can tell here whether what the wall holds is in force.
+	CannotProve bool
 	// SetSize is how many addresses a set holds here; default 10.
 	SetSize int
 }
@@ -322,6 +324,12 @@ func testProof(t *testing.T, h Harness) {
 	report, err := r.Reconcile(t.Context(), waf.Desired{Wants: wants(addrs(0, 5)), Epoch: "e1", Generation: 1})
 	if err != nil || report.Proof == nil {
 		t.Fatalf("error %v, proof %+v", err, report.Proof)
+	}
+	if h.CannotProve {
+		if report.Proof.Effective || len(report.Proof.Reasons) == 0 {
+			t.Errorf("the proof says %+v, which nobody can know", report.Proof)
+		}
+		return
 	}
 	if blocked := len(h.Enforced()) == 5; report.Proof.Effective != blocked || !blocked {
 		t.Errorf("the proof says %+v, the wall blocks %d of 5", report.Proof, len(h.Enforced()))
