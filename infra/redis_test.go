@@ -138,8 +138,8 @@ func TestRedisUsersMayDoTheirWork(t *testing.T) {
 	}
 	_, err = sync.Allowlist(ctx)
 	must("sync reads the allowlist", err)
-	must("sync saves its status", sync.SaveStatus(ctx, "main", []byte("{}")))
-	_, err = sync.Status(ctx, "main")
+	must("sync saves its status", sync.SaveStatus(ctx, "aws-waf:main", []byte("{}")))
+	_, err = sync.Status(ctx, "aws-waf:main")
 	must("sync reads its status", err)
 	stands, err := sync.Await(ctx, "", 0)
 	must("sync asks where the handoff stands", err)
@@ -147,10 +147,10 @@ func TestRedisUsersMayDoTheirWork(t *testing.T) {
 	must("sync waits for the handoff", err)
 	_, err = sync.Ended(ctx, later, []netip.Prefix{netip.MustParsePrefix("139.135.1.1/32"), netip.MustParsePrefix("192.0.2.0/24")})
 	must("sync asks what has ended", err)
-	must("operator approves", operator.SaveApproval(ctx, "main", blocklist.Approval{Release: 1, At: now}))
-	_, _, err = sync.Approval(ctx, "main")
+	must("operator approves", operator.SaveApproval(ctx, "aws-waf:main", blocklist.Approval{Release: 1, At: now}))
+	_, _, err = sync.Approval(ctx, "aws-waf:main")
 	must("sync reads an approval", err)
-	if _, ok, err := sync.UseApproval(ctx, "main"); err != nil || !ok {
+	if _, ok, err := sync.UseApproval(ctx, "aws-waf:main"); err != nil || !ok {
 		t.Errorf("sync uses the approval: %v, err = %v", ok, err)
 	}
 
@@ -160,7 +160,7 @@ func TestRedisUsersMayDoTheirWork(t *testing.T) {
 	must("operator has somebody explained", err)
 	_, err = operator.Groups(ctx)
 	must("operator asks which walls there are", err)
-	_, err = operator.Status(ctx, "main")
+	_, err = operator.Status(ctx, "aws-waf:main")
 	must("operator reads a status", err)
 	_, err = operator.Run(ctx, "last")
 	must("operator reads a report", err)
@@ -179,7 +179,7 @@ func TestRedisUsersMayDoNothingElse(t *testing.T) {
 		"detect": {
 			{"SET", p + "allowlist", "0.0.0.0/0"},
 			{"DEL", p + "allowlist"}, // nobody spared or everybody
-			{"SET", p + "status:main", "{}"},
+			{"SET", p + "status:aws-waf:main", "{}"},
 			{"SET", p + "lease:sync:aws-waf:main", "x"},
 			{"GET", "other"},
 			{"SET", "other", "1"},

@@ -176,7 +176,7 @@ func TestBinaryHoldsALargeUnexplainedReleaseUntilSomebodyApproves(t *testing.T) 
 	// An approval of less than what is held is none.
 	approve := func(release int) {
 		t.Helper()
-		if err := w.store.SaveApproval(t.Context(), "edge", blocklist.Approval{Release: release, At: w.clock}); err != nil {
+		if err := w.store.SaveApproval(t.Context(), "aws-waf:edge", blocklist.Approval{Release: release, At: w.clock}); err != nil {
 			t.Fatal(err)
 		}
 	}

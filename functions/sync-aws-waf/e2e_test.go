@@ -247,7 +247,7 @@ func TestBinaryMakesTheWallsEqualToTheList(t *testing.T) {
 		if err != nil || len(pending) != 0 {
 			t.Errorf("target %s has not acknowledged %v (%v)", name, pending, err)
 		}
-		text, err := w.store.Status(t.Context(), name)
+		text, err := w.store.Status(t.Context(), enforce.Key(kind, name))
 		var s enforce.Status
 		if err := errors.Join(err, json.Unmarshal(text, &s)); err != nil || s.Generation != got.Generation || s.Report.Enforced != 3 {
 			t.Errorf("status of %s = %s, %v", name, text, err)
@@ -283,7 +283,7 @@ func TestBinaryOnlyPlansUntilToldToEnforce(t *testing.T) {
 		t.Errorf("result = %+v after %d writes, want a plan without any", plan, n)
 	}
 	// The dry report equals the real change.
-	text, err := w.store.Status(t.Context(), "edge")
+	text, err := w.store.Status(t.Context(), "aws-waf:edge")
 	var planned, done enforce.Status
 	if err := errors.Join(err, json.Unmarshal(text, &planned)); err != nil {
 		t.Fatal(err)
@@ -291,7 +291,7 @@ func TestBinaryOnlyPlansUntilToldToEnforce(t *testing.T) {
 	if _, err := w.invoke(t, w.start(t, nil), sample(t, "sync-aws-waf.schedule.json")); err != nil {
 		t.Fatal(err)
 	}
-	text, err = w.store.Status(t.Context(), "edge")
+	text, err = w.store.Status(t.Context(), "aws-waf:edge")
 	if err := errors.Join(err, json.Unmarshal(text, &done)); err != nil {
 		t.Fatal(err)
 	}

@@ -36,14 +36,14 @@ func heldWall(t *testing.T) (*blocklisttest.Fake, *waftest.Wall, []enforce.Wall,
 func approve(t *testing.T, list *blocklisttest.Fake, a blocklist.Approval) {
 	t.Helper()
 	a.At = now
-	if err := list.SaveApproval(t.Context(), "w", a); err != nil {
+	if err := list.SaveApproval(t.Context(), "test-waf:w", a); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func approved(t *testing.T, list *blocklisttest.Fake) bool {
 	t.Helper()
-	_, ok, err := list.Approval(t.Context(), "w")
+	_, ok, err := list.Approval(t.Context(), "test-waf:w")
 	if err != nil {
 		t.Fatal(err)
 	}

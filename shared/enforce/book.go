@@ -67,6 +67,7 @@ func (b *Book) memory() *waf.BookMemory {
 // status would else leave a memory by which somebody seems to be blocked who is not.
 type writer struct {
 	run        *run
+	target     string
 	before     Status
 	unreadable error // the status could not be read, so it cannot be struck out either
 	lease      *blocklist.Lease
@@ -87,7 +88,7 @@ func (w *writer) beforeWrite(ctx context.Context) error {
 	if w.before.Book != nil {
 		doubted := w.before
 		doubted.Book = nil
-		if err := w.run.record(ctx, doubted, w.lease); err != nil {
+		if err := w.run.record(ctx, w.target, doubted, w.lease); err != nil {
 			return err
 		}
 	}

@@ -105,7 +105,7 @@ func waiting(t *testing.T, list *blocklisttest.Fake, wall string) int {
 // statusOf reads what a pass has kept of a wall.
 func statusOf(t *testing.T, list *blocklisttest.Fake, wall string) enforce.Status {
 	t.Helper()
-	text, err := list.Status(t.Context(), wall)
+	text, err := list.Status(t.Context(), enforce.Key("test-waf", wall))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func TestAHeldLeaseLeavesTheWallToItsHolder(t *testing.T) {
 	if err != nil || got[0].Skipped == "" || len(w.Enforced()) != 0 {
 		t.Errorf("results = %+v, err = %v, enforced %v; want it skipped", got, err, w.Enforced())
 	}
-	if _, err := list.Status(t.Context(), "w"); !errors.Is(err, blocklist.ErrNoReport) {
+	if _, err := list.Status(t.Context(), "test-waf:w"); !errors.Is(err, blocklist.ErrNoReport) {
 		t.Errorf("a skipped wall has a status: %v", err)
 	}
 }
@@ -196,7 +196,7 @@ func TestADryRunSaysWhatTheRealRunDoesAndDoesNothing(t *testing.T) {
 	if err := lease.Release(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := list.Status(t.Context(), "w"); !errors.Is(err, blocklist.ErrNoReport) {
+	if _, err := list.Status(t.Context(), "test-waf:w"); !errors.Is(err, blocklist.ErrNoReport) {
 		t.Errorf("a plan left a status: %v", err)
 	}
 	did, err := passOf(list, now).Run(t.Context(), walls)

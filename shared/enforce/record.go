@@ -76,7 +76,7 @@ func (r *run) status(before Status, w Wall, res *Result, report waf.Report, want
 }
 
 // record keeps a wall's Status, unless the lease has passed to another run: then that run's is newer.
-func (r *run) record(ctx context.Context, s Status, lease *blocklist.Lease) error {
+func (r *run) record(ctx context.Context, target string, s Status, lease *blocklist.Lease) error {
 	if lease != nil {
 		s.Fence = lease.Token()
 		if err := lease.Renew(ctx); errors.Is(err, blocklist.ErrLeaseLost) {
@@ -87,7 +87,7 @@ func (r *run) record(ctx context.Context, s Status, lease *blocklist.Lease) erro
 	if err != nil {
 		return fmt.Errorf("encode status: %w", err)
 	}
-	if err := r.List.SaveStatus(ctx, s.Result.Name, text); err != nil {
+	if err := r.List.SaveStatus(ctx, target, text); err != nil {
 		return fmt.Errorf("save status: %w", err)
 	}
 	return nil

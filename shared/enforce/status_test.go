@@ -223,7 +223,7 @@ func TestAStatusThatCannotBeReadIsNotOverwritten(t *testing.T) {
 	}
 	// One in a form that we do not know is none.
 	list.OnRead, list.OnSave = nil, nil
-	if err := list.SaveStatus(t.Context(), "w", []byte(`{"as_of":7}`)); err != nil {
+	if err := list.SaveStatus(t.Context(), "test-waf:w", []byte(`{"as_of":7}`)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := passOf(list, now).Run(t.Context(), []enforce.Wall{wallOf("w", w)}); err != nil || statusOf(t, list, "w").Generation != 1 {

@@ -92,8 +92,12 @@ func (r *run) target(w Wall) (res Result, err error) {
 	return res, err
 }
 
-// group is a wall's consumer group on the handoff stream.
-func (r *run) group(w Wall) string { return r.Kind + ":" + w.Name }
+// group is a wall's name among those of all clouds.
+func (r *run) group(w Wall) string { return Key(r.Kind, w.Name) }
+
+// Key is the name of a target among those of all kinds of firewalls: of its consumer group on the
+// handoff stream, of its Status and of its approval.
+func Key(kind, target string) string { return kind + ":" + target }
 
 // receive takes the handoff messages that wait for this target. Holding the
 // lease, it may at once take over those that an earlier run received and did not
@@ -119,11 +123,11 @@ func (r *run) receive(group string) ([]blocklist.Notice, error) {
 // reconcile makes the wall equal to the list, then records and acknowledges it.
 // lease is nil in a dry run.
 func (r *run) reconcile(w Wall, res *Result, lease *blocklist.Lease, notices []blocklist.Notice) error {
-	before, unreadable := r.recall(w.Name)
-	approved, unasked := r.approved(w.Name)
+	before, unreadable := r.recall(r.group(w))
+	approved, unasked := r.approved(r.group(w))
 	var guard *writer
 	if lease != nil {
-		guard = &writer{run: r, before: before, unreadable: unreadable, lease: lease}
+		guard = &writer{run: r, target: r.group(w), before: before, unreadable: unreadable, lease: lease}
 	}
 	want, report, err := r.make(&w, res, before, approved, guard)
 
@@ -135,13 +139,13 @@ func (r *run) reconcile(w Wall, res *Result, lease *blocklist.Lease, notices []b
 	}
 	if r.DryRun && !r.NoTrace && unreadable == nil {
 		// A plan holds no lease: a real run may have left something newer meanwhile.
-		before, unreadable = r.recall(w.Name)
+		before, unreadable = r.recall(r.group(w))
 		errs = append(errs, unreadable)
 	}
 	after := r.status(before, w, res, report, want, err)
 	after.Book = guard.bookAfter(before, report)
 	if !r.NoTrace && unreadable == nil { // or it would overwrite what could not be read
-		errs = append(errs, r.record(ctx, after, lease))
+		errs = append(errs, r.record(ctx, r.group(w), after, lease))
 	}
 	return errors.Join(errs...)
 }
@@ -224,7 +228,7 @@ func (r *run) equal(rec *waf.Reconciler, w Wall, want goal, approved waf.Allowan
 		}
 	}
 	if approved != (waf.Allowance{}) && !r.Approve && !r.DryRun && (err == nil || errors.Is(err, waf.ErrHeld)) {
-		err = errors.Join(err, r.useApproval(w.Name))
+		err = errors.Join(err, r.useApproval(r.group(w)))
 	}
 	return want, report, err
 }
