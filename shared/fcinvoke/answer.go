@@ -2,10 +2,10 @@ package fcinvoke
 
 import (
 	"encoding/json"
-	"errors"
-	"net/url"
 	"regexp"
 	"strings"
+
+	"github.com/tracewall/tracewall/shared/endpoint"
 )
 
 // unnamed is a network error whose text does not name the host: the public
@@ -16,12 +16,7 @@ type unnamed struct {
 }
 
 func (e unnamed) Error() string {
-	err := e.err
-	var u *url.Error
-	if errors.As(err, &u) {
-		err = u.Err // the URL says nothing that the operation does not
-	}
-	return strings.ReplaceAll(err.Error(), e.host, "function compute")
+	return strings.ReplaceAll(endpoint.Bare(e.err).Error(), e.host, "function compute")
 }
 
 func (e unnamed) Unwrap() error { return e.err }

@@ -22,8 +22,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"regexp"
 	"time"
 
@@ -31,6 +29,7 @@ import (
 	openapiutil "github.com/alibabacloud-go/darabonba-openapi/v2/utils"
 	"github.com/alibabacloud-go/tea/dara"
 
+	"github.com/tracewall/tracewall/shared/endpoint"
 	"github.com/tracewall/tracewall/shared/secret"
 )
 
@@ -103,38 +102,20 @@ func New(cfg Config) (*Client, error) {
 	}
 	c := &Client{cfg: cfg, protocol: "https"}
 	if cfg.Endpoint != "" {
-		if err := CheckEndpoint(cfg.Endpoint); err != nil {
+		var err error
+		if c.protocol, c.host, err = endpoint.Parse(cfg.Endpoint); err != nil {
 			return nil, fmt.Errorf("function compute client: %w", err)
 		}
-		u, _ := url.Parse(cfg.Endpoint)
-		c.protocol, c.host = u.Scheme, u.Host
 	}
 	if cfg.Transport == nil {
-		// Proxy variables are ignored: a function has none, and a person's must not see the token.
-		cfg.Transport = &http.Transport{MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true}
+		cfg.Transport = endpoint.Transport(4, time.Minute)
 	}
-	c.http = &http.Client{
-		Transport:     cfg.Transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	c.http = endpoint.Client(cfg.Transport)
 	return c, nil
 }
 
 // CheckEndpoint tells what is wrong with an endpoint, if anything.
-func CheckEndpoint(endpoint string) error {
-	u, err := url.Parse(endpoint)
-	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Path != "" && u.Path != "/" {
-		return fmt.Errorf("endpoint %.100q: want https://host", endpoint)
-	}
-	switch addr, err := netip.ParseAddr(u.Hostname()); {
-	case u.Scheme == "https":
-		return nil
-	case u.Scheme == "http" && (err == nil && addr.IsLoopback() || u.Hostname() == "localhost"):
-		return nil
-	default:
-		return fmt.Errorf("endpoint %.100q: want https://host, or http:// and a loopback address", endpoint)
-	}
-}
+func CheckEndpoint(text string) error { return endpoint.Check(text) }
 
 // functionName is what may stand in the path: Function Compute's rule for names.
 var (
@@ -177,17 +158,7 @@ func (c *Client) InvokeAsync(ctx context.Context, function string, payload []byt
 // back together. It reports whether there is still time for a try.
 func pause(ctx context.Context) bool {
 	wait := minPause + rand.N(2*minPause)
-	if end, ok := ctx.Deadline(); ok && time.Until(end) < wait+minPause {
-		return false
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return endpoint.Outlasts(ctx, wait+minPause) && endpoint.Wait(ctx, wait) == nil
 }
 
 func (c *Client) try(ctx context.Context, function string, payload []byte) (requestID string, err error) {

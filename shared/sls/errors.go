@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	sdk "github.com/aliyun/aliyun-log-go-sdk"
+
+	"github.com/tracewall/tracewall/shared/endpoint"
 )
 
 // Each sentinel means one decision.
@@ -100,7 +101,7 @@ func classify(ctx context.Context, answer *sdk.Error, err error) error {
 		// Its text is the whole answer, log lines of customers included.
 		return &failure{kind: ErrUnavailable, cause: errors.New("answer is not what the API promises"), text: "answer is not what the API promises"}
 	default:
-		return &failure{kind: ErrUnavailable, cause: err, text: printable(err.Error(), maxMessage)}
+		return &failure{kind: ErrUnavailable, cause: err, text: endpoint.Line(err.Error(), maxMessage)}
 	}
 }
 
@@ -141,24 +142,9 @@ func describe(e *sdk.Error) string {
 	if code == "" {
 		code = fmt.Sprintf("HTTP %d", e.HTTPCode)
 	}
-	text := printable(code, 60) + ": " + printable(e.Message, maxMessage)
+	text := endpoint.Line(code, 60) + ": " + endpoint.Line(e.Message, maxMessage)
 	if e.RequestID != "" {
-		text += " (request " + printable(e.RequestID, 60) + ")"
+		text += " (request " + endpoint.Line(e.RequestID, 60) + ")"
 	}
 	return text
-}
-
-// printable makes foreign text one short line.
-func printable(s string, most int) string {
-	s = strings.ToValidUTF8(s, "?")
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, s)
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	return s
 }

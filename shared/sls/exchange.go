@@ -11,9 +11,10 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	sdk "github.com/aliyun/aliyun-log-go-sdk"
+
+	"github.com/tracewall/tracewall/shared/endpoint"
 )
 
 // Bounds on what we let a service, or somebody who speaks in its place, make us hold.
@@ -45,7 +46,7 @@ func (x *exchange) GetCredentials() (sdk.Credentials, error) {
 		err = errors.New("empty access key")
 	}
 	if err != nil {
-		x.err = &failure{kind: ErrDenied, cause: err, text: "credentials: " + printable(err.Error(), maxMessage)}
+		x.err = &failure{kind: ErrDenied, cause: err, text: "credentials: " + endpoint.Line(err.Error(), maxMessage)}
 		return sdk.Credentials{}, err
 	}
 	x.used = c
@@ -69,11 +70,12 @@ func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 		// The SDK allocates whatever this header says.
 		if n, err := strconv.ParseInt(raw, 10, 64); err != nil || n < 0 || n > maxRawAnswer {
 			resp.Body.Close()
-			x.err = &failure{kind: ErrIncomplete, text: "answer of " + printable(raw, 20) + " bytes is too large", truncated: true}
+			x.err = &failure{kind: ErrIncomplete, text: "answer of " + endpoint.Line(raw, 20) + " bytes is too large", truncated: true}
 			return nil, x.err
 		}
 	}
-	resp.Body = &boundedBody{ReadCloser: resp.Body, left: maxAnswer, x: x}
+	tooLarge := &failure{kind: ErrIncomplete, text: fmt.Sprintf("answer larger than %d bytes", maxAnswer), truncated: true}
+	resp.Body = endpoint.Bound(resp.Body, maxAnswer, tooLarge, func(err error) { x.err = err })
 	return resp, nil
 }
 
@@ -96,24 +98,6 @@ func (x *exchange) readError(resp *http.Response, body []byte) *sdk.Error {
 		e.Message, _, _ = strings.Cut(e.Message, "\n")
 	}
 	return e
-}
-
-// boundedBody notices an answer that is too large, and keeps the reason of a broken read.
-type boundedBody struct {
-	io.ReadCloser
-	left int64
-	x    *exchange
-}
-
-func (b *boundedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if b.left -= int64(n); b.left < 0 {
-		err = &failure{kind: ErrIncomplete, text: fmt.Sprintf("answer larger than %d bytes", maxAnswer), truncated: true}
-	}
-	if err != nil && err != io.EOF {
-		b.x.err = err
-	}
-	return n, err
 }
 
 // do makes one exchange and returns its classified error.
@@ -155,23 +139,8 @@ func (c *Client) retry(ctx context.Context, step func(ctx context.Context) error
 			return err
 		}
 		// Half fixed, half random: callers that were throttled together do not come back together.
-		if !wait(ctx, pause/2+rand.N(pause/2)) {
+		if !endpoint.Pause(ctx, pause/2+rand.N(pause/2)) {
 			return err
 		}
-	}
-}
-
-// wait pauses and tells whether there is time left to try again.
-func wait(ctx context.Context, d time.Duration) bool {
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= d {
-		return false
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

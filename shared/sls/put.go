@@ -6,6 +6,8 @@ import (
 	"time"
 
 	sdk "github.com/aliyun/aliyun-log-go-sdk"
+
+	"github.com/tracewall/tracewall/shared/endpoint"
 )
 
 // Limits of one write. The service takes 10 MB of raw logs in a request (PutLogs,
@@ -64,7 +66,7 @@ func checkLog(l Log) error {
 	}
 	for _, f := range l.Fields {
 		if f.Key == "" || len(f.Key) > 128 || len(f.Value) > maxValue {
-			return &failure{kind: ErrInvalid, text: fmt.Sprintf("field %q of %d bytes: want a key of 1 to 128 bytes and at most %d bytes", printable(f.Key, 128), len(f.Value), maxValue)}
+			return &failure{kind: ErrInvalid, text: fmt.Sprintf("field %q of %d bytes: want a key of 1 to 128 bytes and at most %d bytes", endpoint.Line(f.Key, 128), len(f.Value), maxValue)}
 		}
 	}
 	return nil

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	sdk "github.com/aliyun/aliyun-log-go-sdk"
+
+	"github.com/tracewall/tracewall/shared/endpoint"
 )
 
 // MaxRows is the largest LIMIT that SLS accepts.
@@ -87,7 +89,7 @@ func whole(resp *sdk.GetLogsV3Response, limit, maxRows int) ([]map[string]string
 	meta, n := &resp.Meta, len(resp.Logs)
 	switch {
 	case !resp.IsComplete():
-		return nil, &failure{kind: ErrIncomplete, cause: errAgain, text: "progress " + strconv.Quote(printable(meta.Progress, 20))}
+		return nil, &failure{kind: ErrIncomplete, cause: errAgain, text: "progress " + strconv.Quote(endpoint.Line(meta.Progress, 20))}
 	case n >= limit:
 		return nil, &failure{kind: ErrIncomplete, truncated: true, text: fmt.Sprintf("%d rows reach the LIMIT, there may be more", n)}
 	case maxRows > 0 && n > maxRows:

@@ -21,11 +21,10 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"regexp"
-	"strings"
 	"time"
+
+	"github.com/tracewall/tracewall/shared/endpoint"
 )
 
 // Credentials sign a request. Token is empty for a long-lived key.
@@ -95,7 +94,7 @@ func New(c Config) (*Client, error) {
 	if c.Credentials == nil {
 		problems = append(problems, errors.New("credentials: want a function that returns them"))
 	}
-	endpoint, dial, err := parseEndpoint(c.Endpoint)
+	service, dial, err := parseEndpoint(c.Endpoint)
 	if err != nil {
 		problems = append(problems, err)
 	}
@@ -106,7 +105,7 @@ func New(c Config) (*Client, error) {
 		c.UserAgent = "tracewall"
 	}
 	return &Client{
-		project: c.Project, endpoint: endpoint, region: c.Region, creds: c.Credentials,
+		project: c.Project, endpoint: service, region: c.Region, creds: c.Credentials,
 		base: transport(c.HTTPClient, dial), powerSQL: c.PowerSQL, userAgent: c.UserAgent,
 	}, nil
 }
@@ -120,36 +119,16 @@ func (c *Client) Close() {
 
 // parseEndpoint returns the endpoint for the SDK, which puts "<project>." in
 // front of its host, and the address to dial when that host is not a name.
-func parseEndpoint(text string) (endpoint, dial string, err error) {
-	bad := func(why string) (string, string, error) {
-		// Not echoed: a URL may hold a password.
-		return "", "", fmt.Errorf("endpoint: %s: want a host such as cn-hangzhou.log.aliyuncs.com, or http://IP:PORT", why)
-	}
-	if !strings.Contains(text, "://") {
-		text = "https://" + text
-	}
-	u, err := url.Parse(text)
+func parseEndpoint(text string) (service, dial string, err error) {
+	at, err := endpoint.ParseHost(text)
 	switch {
 	case err != nil:
-		return bad("not a URL")
-	case u.Scheme != "https" && u.Scheme != "http":
-		return bad("scheme is neither http nor https")
-	case u.Host == "" || u.Hostname() == "":
-		return bad("no host")
-	case u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
-		return bad("more than a scheme and a host")
+		return "", "", fmt.Errorf("endpoint: %w: want a host such as cn-hangzhou.log.aliyuncs.com, or http://IP:PORT", err)
+	case at.IP.IsValid():
+		return "http://sls.localhost", at.Host, nil
+	default:
+		return at.Scheme + "://" + at.Host, "", nil
 	}
-	if _, err := netip.ParseAddr(u.Hostname()); err != nil {
-		return u.Scheme + "://" + u.Host, "", nil
-	}
-	if u.Scheme == "https" {
-		return bad("https needs a host name, whose certificate can be checked")
-	}
-	port := u.Port()
-	if port == "" {
-		port = "80"
-	}
-	return "http://sls.localhost", net.JoinHostPort(u.Hostname(), port), nil
 }
 
 // transport returns the RoundTripper for all calls. A client that is handed in
