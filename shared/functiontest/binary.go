@@ -41,6 +41,13 @@ func (b *Binary) Path(tb testing.TB) string {
 	return b.path
 }
 
+// Main runs a package's tests and removes what they have built; it is called by TestMain and does not return.
+func (b *Binary) Main(m *testing.M) {
+	code := m.Run()
+	b.Remove()
+	os.Exit(code)
+}
+
 // Remove deletes what Path has built.
 func (b *Binary) Remove() {
 	if b.dir != "" {

@@ -14,8 +14,7 @@ import (
 
 // Limits of Function Compute's InvokeFunction.
 const (
-	fcMaxAsyncPayload = 128 << 10        // for an asynchronous event, unless a quota increase was granted
-	fcClockSkew       = 15 * time.Minute // how far x-acs-date may be off
+	fcMaxAsyncPayload = 128 << 10 // for an asynchronous event, unless a quota increase was granted
 )
 
 // Handler is a function as FCAPI sees it; (*Function).Invoke in most cases.
