@@ -12,6 +12,7 @@ import (
 
 // Book is what a run left in a firewall's book, packed for the next run.
 type Book struct {
+	Wall       string     `json:"wall"` // waf.State.Wall
 	Epoch      string     `json:"epoch"`
 	Generation uint64     `json:"generation"`
 	Room       int        `json:"room,omitempty"` // how many it took when it was found to be full
@@ -29,7 +30,7 @@ func packBook(m *waf.BookMemory) *Book {
 	if m == nil {
 		return nil
 	}
-	b := &Book{Epoch: m.Epoch, Generation: m.Generation, Room: m.Room, Pages: []BookPage{}}
+	b := &Book{Wall: m.Wall, Epoch: m.Epoch, Generation: m.Generation, Room: m.Room, Pages: []BookPage{}}
 	byEnd := map[time.Time][]netip.Prefix{}
 	for _, l := range m.Listings {
 		byEnd[l.Until] = append(byEnd[l.Until], l.Prefix)
@@ -52,7 +53,7 @@ func (b *Book) memory() *waf.BookMemory {
 	if b == nil {
 		return nil
 	}
-	m := &waf.BookMemory{Epoch: b.Epoch, Generation: b.Generation, Room: b.Room}
+	m := &waf.BookMemory{Wall: b.Wall, Epoch: b.Epoch, Generation: b.Generation, Room: b.Room}
 	for _, page := range b.Pages {
 		for p := range page.Prefixes.All {
 			m.Listings = append(m.Listings, waf.Listing{Prefix: p, Until: page.Until})

@@ -95,6 +95,10 @@ func TestAMemoryThatDoesNotFitIsNotBelieved(t *testing.T) {
 			k.ok(listed(5, on4(2, 7)...))
 			k.memory = &old // what a restored Redis brings back
 		}},
+		"the memory is of another wall": {true, func(k *keeper) {
+			k.memory.Wall = "the other account's"
+			k.wall.Edit(func(list map[netip.Prefix]time.Time) { delete(list, netip.MustParsePrefix("20.0.1.1/32")) })
+		}},
 		"the memory is of another list": {true, func(k *keeper) {
 			k.memory.Epoch = "e0"
 			k.wall.Edit(func(list map[netip.Prefix]time.Time) { delete(list, netip.MustParsePrefix("20.0.1.1/32")) })
@@ -143,6 +147,22 @@ func TestAWriteOfUnknownOutcomePutsTheMemoryInDoubt(t *testing.T) {
 	}
 }
 
+func TestABookWhoseNumberChangedTellsWhatSomebodyElseDid(t *testing.T) {
+	k := keeper{t: t, wall: &waftest.BookWall{}}
+	k.ok(listed(1, on4(1, 2)...))
+	k.wall.Edit(func(list map[netip.Prefix]time.Time) { delete(list, netip.MustParsePrefix("20.0.1.1/32")) })
+	report, err := k.run(listed(1, on4(1, 2)...), func(r *waf.Reconciler) { r.ReportDrift = true })
+	if !errors.Is(err, waf.ErrDrift) || len(report.Drift) != 1 || len(k.wall.Enforced()) != 1 {
+		t.Errorf("error %v, drift %q, %d blocked; want it reported and left", err, report.Drift, len(k.wall.Enforced()))
+	}
+	if report, err = k.run(listed(1, on4(1, 2)...), func(r *waf.Reconciler) { r.ReportDrift = true }); !errors.Is(err, waf.ErrDrift) {
+		t.Errorf("error %v, drift %q in the next run; want it reported until it is repaired", err, report.Drift)
+	}
+	if report := k.ok(listed(1, on4(1, 2)...)); len(report.Drift) != 1 || len(k.wall.Enforced()) != 2 {
+		t.Errorf("drift %q, %d blocked; want it told and repaired", report.Drift, len(k.wall.Enforced()))
+	}
+}
+
 func TestAKnownBookTellsWhatSomebodyElseDid(t *testing.T) {
 	k := keeper{t: t, wall: &waftest.BookWall{Blind: true}}
 	k.ok(listed(1, on4(1, 2)...))
@@ -176,6 +196,9 @@ func TestAFullBookIsFilledToItsLastPlaceAndNotTriedAgain(t *testing.T) {
 	report = k.ok(want)
 	if report.Writes != 2 || report.Overflow != 22 || report.Plan[0] != "remove from book -1" {
 		t.Errorf("%d writes, %d overflow, plan %q", report.Writes, report.Overflow, report.Plan)
+	}
+	if report = k.ok(want, verify); report.Overflow != 22 {
+		t.Errorf("%d overflow after the hourly try at a book that is still full, want 22 and no error", report.Overflow)
 	}
 	k.wall.Room = 0
 	if report = k.ok(want, verify); report.Overflow != 0 {
@@ -379,5 +402,44 @@ func TestAFirewallMayRefuseMoreThanOneRunMeets(t *testing.T) {
 	}
 	if len(rejected) != 50 || len(k.wall.Enforced()) != 50 {
 		t.Errorf("%d refused and %d blocked after four runs, want 50 and 50", len(rejected), len(k.wall.Enforced()))
+	}
+}
+
+// A firewall that needs a call for each end may enter a part of a batch before it refuses.
+func TestABatchThatWasEnteredInPartIsReadBack(t *testing.T) {
+	w := &waftest.BookWall{Now: func() time.Time { return noon }, Blind: true, Room: 3, Batch: 10}
+	k := keeper{t: t, now: noon, wall: w}
+	want := listed(1, on4(1, 2, 3, 4)...)
+	for i := range want.Wants {
+		want.Wants[i].Count = int64(9 - i)
+	}
+	first := true
+	w.OnWrite = func(op string) (bool, error) {
+		if op == "add" && first {
+			first = false
+			w.Edit(func(list map[netip.Prefix]time.Time) {
+				list[netip.MustParsePrefix("20.0.4.1/32")] = noon.Add(2 * time.Hour)
+			})
+			return false, waf.ErrQuota
+		}
+		return true, nil
+	}
+	report, _ := k.run(want)
+	if got := w.Enforced(); len(got) != 3 || report.Enforced != 3 || slices.Contains(got, netip.MustParsePrefix("20.0.4.1/32")) {
+		t.Errorf("blocked %v, report says %d; want the three most urgent", got, report.Enforced)
+	}
+}
+
+func TestAFullBookThatHasRoomForAllIsNoError(t *testing.T) {
+	k := keeper{t: t, wall: &waftest.BookWall{Room: 3}}
+	k.ok(listed(1, on4(1, 2, 3)...))
+	// It does not say how much it takes, so the newcomer is tried first, and only then is one taken out.
+	report := k.ok(listed(2, on4(2, 3, 4)...))
+	if len(k.wall.Enforced()) != 3 || report.Overflow != 0 {
+		t.Errorf("%d blocked, %d overflow", len(k.wall.Enforced()), report.Overflow)
+	}
+	// From then on the room is known.
+	if report = k.ok(listed(3, on4(3, 4, 5)...)); report.Writes != 2 || report.Plan[0] != "remove from book -1" {
+		t.Errorf("%d writes, plan %q", report.Writes, report.Plan)
 	}
 }

@@ -105,6 +105,9 @@ func (c choice) within(current []Set, l Limits) choice {
 
 // roomFor is the room that the sets may have in all.
 func roomFor(current []Set, l Limits) room {
+	if l.inBook && l.bookRoom6 > 0 {
+		return room{left4: l.bookRoom, left6: l.bookRoom6}
+	}
 	if l.inBook {
 		return room{either: l.bookRoom}
 	}

@@ -45,8 +45,8 @@ type BookFirewall interface {
 	// Listings returns all that our book holds, whoever put it there, in any order, each once and masked.
 	Listings(ctx context.Context) ([]Listing, error)
 	// Add enters at most State.Book.Batch listings, and makes the book if there is none.
-	// One that is there already gets the new Until, without being out of force meanwhile. ErrQuota: the book is full,
-	// nothing was entered; ErrInvalid: one of them is refused, nothing was entered.
+	// One that is there already gets the new Until, without being out of force meanwhile. ErrQuota: the book is full;
+	// ErrInvalid: one of them is refused. Nothing was entered then, unless the Book Ends: of a batch with several ends some may be in.
 	Add(ctx context.Context, listings []Listing, stamp Stamp) error
 	// Remove strikes at most State.Book.Batch prefixes out. Those that are not there are no error.
 	Remove(ctx context.Context, prefixes []netip.Prefix, stamp Stamp) error
@@ -89,6 +89,8 @@ type Book struct {
 	Name string
 	// Room is how many listings it may hold in all, ours and nobody else's; 0: not known, the firewall will say.
 	Room int
+	// Room6, if not 0, is for IPv6 what Room then is for IPv4 alone: the families have places of their own.
+	Room6 int
 	// Count is how many it holds; negative: not known.
 	Count int
 	// Batch is how many one call takes; at least 1.
@@ -139,7 +141,7 @@ type State struct {
 
 // Proof says how far what the sets hold is in force. Its JSON form is stable.
 type Proof struct {
-	AsOf      time.Time `json:"as_of"`
+	AsOf      time.Time `json:"as_of,omitzero"`
 	Effective bool      `json:"effective"` // what the sets hold is blocked, challenged or held up for somebody
 	// Reasons say in words why it is not, or not everywhere, and what to do about it.
 	Reasons []string `json:"reasons,omitempty"`

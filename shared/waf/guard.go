@@ -61,6 +61,9 @@ type Held struct {
 // changes than a run may change by itself.
 func (r *run) judge(ctx context.Context, plan Plan) error {
 	if r.ReportDrift && len(r.report.Drift) > 0 {
+		if r.book != nil {
+			r.book.drifting = true
+		}
 		return fmt.Errorf("%d changes by somebody else, the first: %s: %w", len(r.report.Drift), r.report.Drift[0], ErrDrift)
 	}
 	held, err := r.hold(ctx, plan)

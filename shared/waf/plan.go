@@ -30,8 +30,9 @@ type Limits struct {
 	Dense int
 	Spare []netip.Prefix // the allowlist, sorted, none within another; only for Dense
 
-	inBook   bool // there is one book, with bookRoom places for either family
-	bookRoom int
+	inBook    bool // there is one book, with bookRoom places for either family, or for IPv4 alone and bookRoom6 for IPv6
+	bookRoom  int
+	bookRoom6 int
 
 	keep bool // delete nothing: MaxSets is a passing limit, and what is there would soon be made again
 }
@@ -173,7 +174,7 @@ func (p Plan) Words() []string {
 
 // ofBook bounds the choice by what a book holds in all.
 func (l Limits) ofBook(b Book) Limits {
-	l.inBook, l.bookRoom = true, b.Room
+	l.inBook, l.bookRoom, l.bookRoom6 = true, b.Room, b.Room6
 	if b.Room <= 0 {
 		l.bookRoom = math.MaxInt
 	}

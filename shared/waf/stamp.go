@@ -17,7 +17,8 @@ func (r *run) noted(plan Plan, state State) Plan {
 	}
 	step := Step{Kind: Note}
 	switch {
-	case !state.Exists && len(plan.Steps) == 0:
+	case len(plan.Steps) == 0 && (!state.Exists || state.NoEmpty && len(state.Sets) == 0):
+		// There is nothing, and nothing to note it on.
 	case state.Stamp == nil:
 		plan.Steps = append(plan.Steps, step)
 	case !state.Stamp.Of(r.want.Epoch), state.Stamp.Generation > r.want.Generation:
