@@ -1,17 +1,12 @@
 package awswaf_test
 
 import (
-	"encoding/json"
 	"flag"
-	"maps"
-	"os"
-	"slices"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/wafv2"
 	"github.com/aws/aws-sdk-go-v2/service/wafv2/types"
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/tracewall/tracewall/shared/waf"
 	"github.com/tracewall/tracewall/shared/waf/awswaf"
@@ -20,45 +15,24 @@ import (
 
 var update = flag.Bool("update", false, "rewrite testdata/actions.json")
 
-const actionsFile = "testdata/actions.json"
-
 // TestActions records every AWS action that each mode makes, and what each mode's detach makes, and
 // compares them with testdata/actions.json, against which the policies of template.yaml and infra are
 // checked. A mode's list is what the function needs: sync, verify, preflight and proof in both scopes; "MODE detach"
 // is what the operator needs who leaves it.
 func TestActions(t *testing.T) {
-	got := map[string][]string{}
+	got := map[string]waftest.Actions{}
 	for _, mode := range []string{awswaf.ModeWebACL, awswaf.ModeRuleGroup, awswaf.ModeIPSet} {
-		sync, detach := map[string]bool{}, map[string]bool{}
+		sync, detach := waftest.Actions{}, waftest.Actions{}
 		for _, scope := range []string{awswaf.Regional, awswaf.CloudFront} {
 			recordMode(t, mode, scope, sync, detach)
 		}
-		got[mode], got[mode+" detach"] = slices.Sorted(maps.Keys(sync)), slices.Sorted(maps.Keys(detach))
+		got[mode], got[mode+" detach"] = sync, detach
 	}
-	if *update {
-		text, err := json.MarshalIndent(got, "", "\t")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(actionsFile, append(text, '\n'), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	text, err := os.ReadFile(actionsFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var want map[string][]string
-	if err := json.Unmarshal(text, &want); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("run with -update and grant what is new in template.yaml and infra; -file +recorded:\n%s", diff)
-	}
+	waftest.CompareActions(t, *update, got)
 }
 
 // recordMode runs everything that a target of a mode ever does.
-func recordMode(t *testing.T, mode, scope string, sync, detach map[string]bool) {
+func recordMode(t *testing.T, mode, scope string, sync, detach waftest.Actions) {
 	t.Helper()
 	c := emptyCloud(t, waftest.AWSOptions{})
 	c.target.Scope, c.target.Mode = scope, mode
@@ -66,7 +40,7 @@ func recordMode(t *testing.T, mode, scope string, sync, detach map[string]bool) 
 	if scope == awswaf.CloudFront {
 		where, c.target.Region = "us-east-1", ""
 	}
-	record := func(into map[string]bool) {
+	record := func(into waftest.Actions) {
 		for _, call := range c.Calls() {
 			into[call.Service+":"+call.Op] = true
 			switch call.Op {

@@ -1,11 +1,12 @@
 package awswaf
 
 import (
-	"encoding/json"
+	"cmp"
 	"regexp"
 	"strings"
 
 	"github.com/tracewall/tracewall/shared/waf"
+	"github.com/tracewall/tracewall/shared/waf/targets"
 )
 
 // Scopes, actions and modes of a Target.
@@ -28,11 +29,11 @@ const (
 	PositionFirst = "first"
 	PositionLast  = "last"
 
-	SyncEnforce = "enforce"
-	SyncObserve = "observe"
+	SyncEnforce = targets.SyncEnforce
+	SyncObserve = targets.SyncObserve
 
-	DriftRepair = "repair"
-	DriftReport = "report"
+	DriftRepair = targets.DriftRepair
+	DriftReport = targets.DriftReport
 
 	// LoggedConnection: the log has the address that connected.
 	LoggedConnection = "connection"
@@ -56,7 +57,6 @@ const (
 
 	maxPriority    = 1_000_000_000 // ours; AWS takes any whole number from 0
 	maxIPSetQuota  = 100_000       // ours: beyond any quota that AWS grants
-	maxAddPercent  = 1_000_000     // ours
 	maxExternalID  = 1224          // AWS STS
 	maxHeaderName  = 255           // AWS WAF: IPSetForwardedIPConfig.HeaderName
 	maxBody        = 4096          // AWS WAF: bytes of a custom response body, fixed
@@ -112,7 +112,6 @@ type Forwarded struct {
 }
 
 var (
-	targetPattern     = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$`)
 	regionPattern     = regexp.MustCompile(`^[a-z]{2,4}(?:-[a-z]+)+-[0-9]{1,2}$`)
 	webACLPattern     = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 	rolePattern       = whenNeeded(`^arn:(aws[a-z-]*):iam::([0-9]{12}):role/(?:[\x21-\x7e]{1,510}/)?[A-Za-z0-9_+=,.@-]{1,64}$`)
@@ -123,83 +122,60 @@ var (
 )
 
 // Policy returns what the target says about its runs.
-func (t Target) Policy() waf.Policy {
-	return waf.Policy{MaxRelease: t.MaxRelease, MaxAdd: t.MaxAdd, ReportDrift: t.Drift == DriftReport, Observe: t.Sync == SyncObserve}
+func (t Target) Policy() waf.Policy { return t.runs().Policy() }
+
+func (t Target) runs() targets.Runs {
+	return targets.Runs{Sync: t.Sync, Drift: t.Drift, MaxRelease: t.MaxRelease, MaxAdd: t.MaxAdd}
+}
+
+func (t *Target) setRuns(r targets.Runs) {
+	t.Sync, t.Drift, t.MaxRelease, t.MaxAdd = r.Sync, r.Drift, r.MaxRelease, r.MaxAdd
 }
 
 // withDefaults fills in what is left out.
 func (t Target) withDefaults() Target {
-	or := func(field *string, value string) {
-		if *field == "" {
-			*field = value
-		}
-	}
-	number := func(field *int, value int) {
-		if *field == 0 {
-			*field = value
-		}
-	}
-	or(&t.Scope, Regional)
-	or(&t.Mode, ModeWebACL)
-	or(&t.Drift, DriftRepair)
+	t.Scope = cmp.Or(t.Scope, Regional)
+	t.Mode = cmp.Or(t.Mode, ModeWebACL)
 	if t.Scope == CloudFront {
-		or(&t.Region, cloudFrontAt)
+		t.Region = cmp.Or(t.Region, cloudFrontAt)
 	}
 	switch t.Mode {
 	case ModeIPSet:
-		number(&t.SetSize, MaxSetSize)
+		t.SetSize = cmp.Or(t.SetSize, MaxSetSize)
 	default:
-		or(&t.Action, ActionBlock)
-		number(&t.SetSize, DefaultSetSize)
+		t.Action = cmp.Or(t.Action, ActionBlock)
+		t.SetSize = cmp.Or(t.SetSize, DefaultSetSize)
 	}
 	if t.Mode == ModeRuleGroup {
-		number(&t.Groups, DefaultGroups)
+		t.Groups = cmp.Or(t.Groups, DefaultGroups)
 	}
-	number(&t.MaxRelease, waf.DefaultMaxRelease)
-	number(&t.MaxAdd, waf.DefaultMaxAdd)
+	t.setRuns(t.runs().WithDefaults())
 	if t.Response != nil && t.Response.Body != "" {
 		r := *t.Response // the caller's stays as it is
-		or(&r.ContentType, textPlain)
+		r.ContentType = cmp.Or(r.ContentType, textPlain)
 		t.Response = &r
 	}
 	if t.Forwarded != nil {
 		f := *t.Forwarded
-		or(&f.Fallback, fallbackNoMatch)
+		f.Fallback = cmp.Or(f.Fallback, fallbackNoMatch)
 		t.Forwarded = &f
 	}
 	return t
 }
 
 // check is ParseTargets's judgement for a Target that was made in code.
-func (t Target) check() error {
-	text, err := json.Marshal([]any{t.fields()})
-	if err != nil {
-		return err
-	}
-	_, err = ParseTargets(string(text))
-	return err
-}
+func (t Target) check() error { return targets.Check(t.fields(), ParseTargets) }
 
 // fields is the JSON object from which ParseTargets would make this Target. All that is not zero is in it,
 // also where it does not belong, so that it is refused.
-func (t Target) fields() map[string]any {
-	all := map[string]any{}
-	put := func(key string, value any, there bool) {
-		if there {
-			all[key] = value
-		}
-	}
-	for key, value := range map[string]string{
+func (t Target) fields() targets.Written {
+	all := targets.Written{}
+	t.runs().Put(all)
+	targets.Put(all, map[string]string{
 		"name": t.Name, "region": t.Region, "scope": t.Scope, "mode": t.Mode, "web_acl": t.WebACL, "action": t.Action,
-		"role_arn": t.RoleARN, "external_id": t.ExternalID, "logged_from": t.LoggedFrom, "drift": t.Drift, "sync": t.Sync,
-	} {
-		put(key, value, value != "")
-	}
-	for key, value := range map[string]int{
-		"set_size": t.SetSize, "groups": t.Groups, "max_release": t.MaxRelease, "max_add": t.MaxAdd, "ip_set_quota": t.IPSetQuota,
-	} {
-		put(key, value, value != 0)
-	}
+		"role_arn": t.RoleARN, "external_id": t.ExternalID, "logged_from": t.LoggedFrom,
+	})
+	targets.Put(all, map[string]int{"set_size": t.SetSize, "groups": t.Groups, "ip_set_quota": t.IPSetQuota})
 	switch {
 	case t.Position != "":
 		all["priority"] = t.Position
@@ -208,7 +184,9 @@ func (t Target) fields() map[string]any {
 	default:
 		all["priority"] = t.Priority
 	}
-	put("ip_sets", t.IPSets, len(t.IPSets) > 0)
+	if len(t.IPSets) > 0 {
+		all["ip_sets"] = t.IPSets
+	}
 	if r := t.Response; r != nil {
 		response := map[string]any{"code": r.Code}
 		for key, value := range map[string]string{"body": r.Body, "content_type": r.ContentType} {

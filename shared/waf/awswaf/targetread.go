@@ -1,10 +1,10 @@
 package awswaf
 
 import (
-	"encoding/json"
 	"fmt"
-	"slices"
 	"strconv"
+
+	"github.com/tracewall/tracewall/shared/waf/targets"
 )
 
 // targetKeys is every key of a target that ParseTargets knows.
@@ -19,98 +19,95 @@ const (
 	wantHeader = "the name of a header: 1 to 255 of A-Z a-z 0-9 -"
 )
 
-// read makes a Target of the object. What is wrong is noted and then as if it were not there.
-func (f targetFields) read() Target {
+// readTarget makes a Target of the object. What is wrong is noted and then as if it were not there.
+func readTarget(f targets.Fields) Target {
 	t := Target{
-		Name:       f.required("name", "1 to 64 of a-z 0-9 and - (not at either end)", func(s string) bool { return len(s) <= maxTargetName && targetPattern.MatchString(s) }),
-		Scope:      f.optional("scope", "REGIONAL or CLOUDFRONT", oneOf(Regional, CloudFront)),
-		Mode:       f.optional("mode", "web-acl, rule-group or ip-set", oneOf(ModeWebACL, ModeRuleGroup, ModeIPSet)),
-		SetSize:    f.number("set_size", MaxSetSize),
-		LoggedFrom: f.optional("logged_from", `"connection" or `+wantHeader, isHeader),
-		Sync:       f.optional("sync", "enforce or observe", oneOf(SyncEnforce, SyncObserve)),
-		Drift:      f.optional("drift", "repair or report", oneOf(DriftRepair, DriftReport)),
-		MaxRelease: f.number("max_release", 100),
-		MaxAdd:     f.number("max_add", maxAddPercent),
-		IPSetQuota: f.number("ip_set_quota", maxIPSetQuota),
+		Name:       f.Name(maxTargetName),
+		Scope:      f.Optional("scope", "REGIONAL or CLOUDFRONT", targets.OneOf(Regional, CloudFront)),
+		Mode:       f.Optional("mode", "web-acl, rule-group or ip-set", targets.OneOf(ModeWebACL, ModeRuleGroup, ModeIPSet)),
+		SetSize:    f.Number("set_size", 1, MaxSetSize),
+		LoggedFrom: f.Optional("logged_from", `"connection" or `+wantHeader, isHeader),
 	}
+	t.setRuns(f.Runs())
+	t.IPSetQuota = f.Number("ip_set_quota", 1, maxIPSetQuota)
 	if t.Scope == CloudFront {
-		t.Region = f.optional("region", "us-east-1 (or nothing) for scope CLOUDFRONT", oneOf(cloudFrontAt))
+		t.Region = f.Optional("region", "us-east-1 (or nothing) for scope CLOUDFRONT", targets.OneOf(cloudFrontAt))
 		if t.Region == "" {
 			t.Region = cloudFrontAt
 		}
 	} else {
-		t.Region = f.required("region", "an AWS region such as eu-west-1", regionPattern.MatchString)
+		t.Region = f.Required("region", "an AWS region such as eu-west-1", regionPattern.MatchString)
 	}
-	f.readRole(&t)
-	f.readPlace(&t)
+	readRole(f, &t)
+	readPlace(f, &t)
 	return t.withDefaults()
 }
 
-func (f targetFields) readRole(t *Target) {
+func readRole(f targets.Fields, t *Target) {
 	want := "a role such as arn:aws:iam::123456789012:role/tracewall"
-	t.RoleARN = f.optional("role_arn", want, func(s string) bool { return rolePattern().MatchString(s) })
+	t.RoleARN = f.Optional("role_arn", want, func(s string) bool { return rolePattern().MatchString(s) })
 	if m := rolePattern().FindStringSubmatch(t.RoleARN); m != nil && t.Region != "" && m[1] != partition(t.Region) {
-		f.bad("role_arn", t.RoleARN, "a role in "+partition(t.Region)+", where the region is")
+		f.Bad("role_arn", t.RoleARN, "a role in "+partition(t.Region)+", where the region is")
 	}
-	t.ExternalID = f.optional("external_id", "2 to 1224 of A-Z a-z 0-9 _ + = , . @ : / -", func(s string) bool {
+	t.ExternalID = f.Optional("external_id", "2 to 1224 of A-Z a-z 0-9 _ + = , . @ : / -", func(s string) bool {
 		return len(s) <= maxExternalID && externalIDPattern.MatchString(s)
 	})
-	if raw, there := f.raw["external_id"]; there && f.raw["role_arn"] == nil {
-		f.bad("external_id", string(raw), "nothing: it goes with role_arn, which is not there")
+	if !f.Has("role_arn") {
+		f.Refuse("it goes with role_arn, which is not there", "external_id")
 	}
 }
 
 // readPlace reads what depends on the mode. If the mode itself is wrong nothing is required and nothing refused.
-func (f targetFields) readPlace(t *Target) {
+func readPlace(f targets.Fields, t *Target) {
 	mode := t.Mode
-	if _, said := f.raw["mode"]; !said {
+	if !f.Has("mode") {
 		mode = ModeWebACL
 	}
 	switch mode {
 	case ModeWebACL:
-		f.refuse("only mode rule-group has groups", "groups")
-		f.refuse("only mode ip-set fills sets of the user's", "ip_sets")
-		if f.raw["web_acl"] == nil {
-			f.missing("web_acl", wantWebACL)
+		f.Refuse("only mode rule-group has groups", "groups")
+		f.Refuse("only mode ip-set fills sets of the user's", "ip_sets")
+		if !f.Has("web_acl") {
+			f.Missing("web_acl", wantWebACL)
 		}
 	case ModeRuleGroup:
-		f.refuse("only mode ip-set fills sets of the user's", "ip_sets")
-		f.refuse("in mode rule-group our rule is alone in its group, and the user places the group", "priority")
+		f.Refuse("only mode ip-set fills sets of the user's", "ip_sets")
+		f.Refuse("in mode rule-group our rule is alone in its group, and the user places the group", "priority")
 	case ModeIPSet:
-		f.refuse("only mode rule-group has groups", "groups")
-		f.refuse("in mode ip-set the rule, and the web ACL that it stands in, are the user's own", "web_acl", "action", "priority", "response", "forwarded")
-		if f.raw["ip_sets"] == nil {
-			f.missing("ip_sets", wantIPSets)
+		f.Refuse("only mode rule-group has groups", "groups")
+		f.Refuse("in mode ip-set the rule, and the web ACL that it stands in, are the user's own", "web_acl", "action", "priority", "response", "forwarded")
+		if !f.Has("ip_sets") {
+			f.Missing("ip_sets", wantIPSets)
 		}
 	}
 	if mode != ModeIPSet {
-		t.WebACL = f.optional("web_acl", wantWebACL, func(s string) bool { return len(s) <= maxWebACLName && webACLPattern.MatchString(s) })
-		t.Action = f.optional("action", wantAction, oneOf(ActionBlock, ActionCount, ActionChallenge, ActionCaptcha))
+		t.WebACL = f.Optional("web_acl", wantWebACL, func(s string) bool { return len(s) <= maxWebACLName && webACLPattern.MatchString(s) })
+		t.Action = f.Optional("action", wantAction, targets.OneOf(ActionBlock, ActionCount, ActionChallenge, ActionCaptcha))
 		if mode != ModeRuleGroup {
-			f.readPriority(t)
+			readPriority(f, t)
 		}
-		f.readResponse(t)
-		f.readForwarded(t)
+		readResponse(f, t)
+		readForwarded(f, t)
 	}
 	if mode != ModeWebACL && mode != ModeIPSet {
-		t.Groups = f.number("groups", MaxGroups)
+		t.Groups = f.Number("groups", 1, MaxGroups)
 	}
 	if mode != ModeWebACL && mode != ModeRuleGroup {
-		f.readIPSets(t)
+		readIPSets(f, t)
 	}
 }
 
-func (f targetFields) readPriority(t *Target) {
-	raw, there := f.raw["priority"]
+func readPriority(f targets.Fields, t *Target) {
+	raw := f.Raw("priority")
 	switch {
-	case !there:
+	case raw == "":
 		t.Priority = DefaultPriority
-	case len(raw) > 0 && raw[0] == '"':
-		t.Position = f.optional("priority", wantPriority, oneOf(PositionFirst, PositionLast))
+	case raw[0] == '"':
+		t.Position = f.Optional("priority", wantPriority, targets.OneOf(PositionFirst, PositionLast))
 	default:
-		n, err := strconv.ParseInt(string(raw), 10, 32)
+		n, err := strconv.ParseInt(raw, 10, 32)
 		if err != nil || n < 0 || n > maxPriority {
-			f.bad("priority", string(raw), wantPriority)
+			f.Bad("priority", raw, wantPriority)
 			return
 		}
 		t.Priority = int32(n)
@@ -121,43 +118,30 @@ var wantPriority = fmt.Sprintf(`a whole number from 0 to %d, "first" or "last"`,
 
 const wantIPSets = "an array of IP set ARNs such as arn:aws:wafv2:eu-west-1:123456789012:regional/ipset/NAME/ID"
 
-func (f targetFields) readIPSets(t *Target) {
-	raw, there := f.raw["ip_sets"]
-	if !there {
-		return
-	}
-	var list []json.RawMessage
-	if err := json.Unmarshal(raw, &list); err != nil || len(list) == 0 {
-		f.bad("ip_sets", string(raw), wantIPSets)
-		return
-	}
+func readIPSets(f targets.Fields, t *Target) {
 	account, where := t.account(), "regional"
 	if t.Scope == CloudFront {
 		where = "global"
 	}
-	for i, one := range list {
-		field := fmt.Sprintf("ip_sets[%d]", i)
-		arn := f.text(field, one, "the ARN of an IP set, with its name and id", func(s string) bool { return ipSetPattern().MatchString(s) })
-		m := ipSetPattern().FindStringSubmatch(arn)
-		if m == nil {
-			continue
-		}
-		if account == "" {
-			account = m[3] // of the caller: all sets are in one account
-		}
-		switch {
-		case m[4] != where:
-			f.bad(field, arn, "a "+where+" IP set, as the target's scope is")
-		case t.Region != "" && m[2] != t.Region:
-			f.bad(field, arn, "an IP set in "+t.Region+", the target's region")
-		case t.Region != "" && m[1] != partition(t.Region):
-			f.bad(field, arn, "an ARN that begins with arn:"+partition(t.Region)+":")
-		case m[3] != account:
-			f.bad(field, arn, "an IP set in account "+account+", as the target's role or its other IP sets are")
-		case slices.Contains(t.IPSets, arn):
-			f.bad(field, arn, "each IP set only once")
-		default:
-			t.IPSets = append(t.IPSets, arn)
-		}
-	}
+	t.IPSets = f.List("ip_sets", targets.List{
+		Want: wantIPSets, Each: "the ARN of an IP set, with its name and id", Noun: "IP set",
+		Is: func(s string) bool { return ipSetPattern().MatchString(s) },
+		Else: func(arn string) string {
+			m := ipSetPattern().FindStringSubmatch(arn)
+			if account == "" {
+				account = m[3] // of the caller: all sets are in one account
+			}
+			switch {
+			case m[4] != where:
+				return "a " + where + " IP set, as the target's scope is"
+			case t.Region != "" && m[2] != t.Region:
+				return "an IP set in " + t.Region + ", the target's region"
+			case t.Region != "" && m[1] != partition(t.Region):
+				return "an ARN that begins with arn:" + partition(t.Region) + ":"
+			case m[3] != account:
+				return "an IP set in account " + account + ", as the target's role or its other IP sets are"
+			}
+			return ""
+		},
+	})
 }

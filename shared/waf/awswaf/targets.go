@@ -1,11 +1,9 @@
 package awswaf
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"strings"
+
+	"github.com/tracewall/tracewall/shared/waf/targets"
 )
 
 // ParseTargets reads a JSON array of targets, as WAF_TARGETS holds it:
@@ -30,57 +28,22 @@ import (
 // A key that is not known, or there twice, is a problem, and so is one that the mode has no use
 // for. What is there and wrong is never replaced by a default; the error names every problem at once.
 func ParseTargets(text string) ([]Target, error) {
-	dec := json.NewDecoder(strings.NewReader(text))
-	var raws []json.RawMessage
-	if err := dec.Decode(&raws); err != nil {
-		return nil, fmt.Errorf("targets: want a JSON array of objects: %w", err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("targets: want one JSON array and nothing after it")
-	}
-	if len(raws) == 0 {
-		return nil, errors.New("targets: want at least one target, got an empty array")
-	}
-	var problems []error
-	targets := make([]Target, len(raws))
-	shared := sharing{names: map[string]int{}, walls: map[string]int{}, sets: map[string]int{}}
-	for i, raw := range raws {
-		f := targetFields{at: i, problems: &problems}
-		if !f.open(raw, "object", targetKeys) {
-			continue
-		}
-		targets[i] = f.read()
-		shared.check(f, targets[i])
-	}
-	if len(problems) > 0 {
-		return nil, errors.Join(problems...)
-	}
-	return targets, nil
+	return targets.Parse(text, targetKeys, func(f targets.Fields) Target {
+		t := readTarget(f)
+		f.ClaimName(t.Name)
+		t.claim(f)
+		return t
+	})
 }
 
-// sharing finds what two targets may not have in common, by the number of the first that has it.
-// Names are unique in all, since locks, statuses and what an operator says go by them.
-type sharing struct{ names, walls, sets map[string]int }
-
-func (s sharing) check(f targetFields, t Target) {
-	claim := func(held map[string]int, key, field, value, want string) {
-		if j, dup := held[key]; dup {
-			f.bad(field, value, fmt.Sprintf(want, j+1))
-			return
-		}
-		held[key] = f.at
-	}
-	if t.Name != "" {
-		claim(s.names, t.Name, "name", t.Name, "a name that target %d does not have")
-	}
-	if t.Mode == ModeWebACL && t.WebACL != "" {
+// claim notes what the target has in common with an earlier one and may not.
+func (t Target) claim(f targets.Fields) {
+	if t.Mode == ModeWebACL {
 		// One rule group may be in a web ACL beside anything; two writers of one web ACL are too many.
-		claim(s.walls, strings.Join([]string{t.account(), t.Scope, t.Region, t.WebACL}, " "), "web_acl", t.WebACL,
-			"a web ACL that target %d does not have in the same account, scope and region")
+		f.Claim("web_acl", t.WebACL, "a web ACL that target %d does not have in the same account, scope and region",
+			t.account(), t.Scope, t.Region)
 	}
 	for i, arn := range t.IPSets {
-		if arn != "" {
-			claim(s.sets, arn, fmt.Sprintf("ip_sets[%d]", i), arn, "an ip set that target %d does not have")
-		}
+		f.Claim(fmt.Sprintf("ip_sets[%d]", i), arn, "an ip set that target %d does not have")
 	}
 }

@@ -1,15 +1,3 @@
-// Package waftest holds what stands in for a firewall: AWS, a strict WAFv2 on
-// loopback that speaks the wire protocol, so that the adapter and the functions are tried through the
-// real SDK; Firewall, an in-memory waf.Firewall with two-sided faults; and
-// TestFirewall, the tests that every waf.Firewall must pass.
-//
-// AWS is as strict as the service is documented to be, where a sloppier stand-in
-// would let bugs pass: UpdateWebACL, UpdateRuleGroup and UpdateIPSet replace everything, a set or a group in use
-// cannot be deleted, a stale lock token is refused, an address with host bits fails the whole call.
-//
-// The same server answers for the two neighbours that a sync needs: STS (AssumeRole, for
-// other accounts) and CloudFront (which distributions a web ACL protects). What a
-// test looks at and seeds is a View of one account; AWS itself is the View of the default one.
 package waftest
 
 import (
@@ -18,8 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"net"
-	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -80,17 +66,22 @@ func (c Call) Write() bool {
 	return !strings.HasPrefix(c.Op, "Get") && !strings.HasPrefix(c.Op, "List") && c.Op != "CheckCapacity" && c.Op != "AssumeRole"
 }
 
-// Fault is what goes wrong with one call.
-type Fault struct {
-	Code        string // AWS's error code; "" together with Drop
-	AfterChange bool   // the call takes effect first, and then its answer is replaced
-	Drop        bool   // the connection breaks instead of an answer
-}
+func (c Call) name() string { return c.Op }
 
-// AWS is WAFv2 in one process. All methods are safe for concurrent use.
+// AWS is WAFv2 in one process. It is an http.Handler; Start serves it. All methods are safe for concurrent use.
+//
+// It is as strict as the service is documented to be, where a sloppier stand-in would let bugs
+// pass: UpdateWebACL, UpdateRuleGroup and UpdateIPSet replace everything, a set or a group in use
+// cannot be deleted, a stale lock token is refused, an address with host bits fails the whole call.
+//
+// The same server answers for the two neighbours that a sync needs: STS (AssumeRole, for
+// other accounts) and CloudFront (which distributions a web ACL protects). What a
+// test looks at and seeds is a View of one account; AWS itself is the View of the default one.
 type AWS struct {
 	*View // of the default account
-	opts  AWSOptions
+	exchanges[Call]
+	server
+	opts AWSOptions
 
 	mu       sync.Mutex
 	spaces   map[space]*content
@@ -101,16 +92,10 @@ type AWS struct {
 	denied   map[string][]string                // by account
 	lent     map[string]int                     // by ARN: capacity of rule groups that AWS's own accounts share
 	serial   uint64
-	calls    []Call
 	meters   map[string]*meter              // RateLimits, by account, Region and action
 	past     map[space]map[string][]version // by ARN, from the first Mark on
 	moment   Moment
-	before   func(Call) *Fault
-	after    func(Call)
 	shuffle  *rand.Rand
-
-	server *http.Server
-	done   chan struct{}
 }
 
 // View is one account of the stand-in, as its owner sees it. What it is asked and
@@ -159,46 +144,7 @@ func NewAWS(opts AWSOptions) *AWS {
 }
 
 // Start serves on a free port of loopback and returns the endpoint's URL. Close ends it.
-func (a *AWS) Start() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("start local waf: %w", err)
-	}
-	a.server = &http.Server{Handler: a, ReadHeaderTimeout: 10 * time.Second}
-	a.done = make(chan struct{})
-	go func() {
-		defer close(a.done)
-		_ = a.server.Serve(l) // ErrServerClosed: Close was called
-	}()
-	return "http://" + l.Addr().String(), nil
-}
-
-// Close ends what Start began.
-func (a *AWS) Close() error {
-	if a.server == nil {
-		return nil
-	}
-	err := a.server.Close()
-	<-a.done
-	return err
-}
-
-// Before sets what is asked before each call; a non-nil Fault happens to it. The
-// function may use the AWS, and make calls of its own.
-func (a *AWS) Before(f func(Call) *Fault) { a.mu.Lock(); a.before = f; a.mu.Unlock() }
-
-// After sets what is told of each call after it took effect and before it is answered.
-func (a *AWS) After(f func(Call)) { a.mu.Lock(); a.after = f; a.mu.Unlock() }
-
-// Calls returns all calls since the beginning or the last Forget.
-func (a *AWS) Calls() []Call {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return append([]Call(nil), a.calls...)
-}
-
-// Forget empties the call log and starts its index anew.
-func (a *AWS) Forget() { a.mu.Lock(); a.calls = nil; a.mu.Unlock() }
+func (a *AWS) Start() (string, error) { return a.serve(a, "waf") }
 
 func (a *AWS) in(s space) *content {
 	c := a.spaces[s]

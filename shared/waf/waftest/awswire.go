@@ -8,7 +8,6 @@ import (
 	"maps"
 	"net/http"
 	"strings"
-	"time"
 )
 
 // apiError is what AWS answers instead of a result.
@@ -94,47 +93,20 @@ func (a *AWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Service: req.service, Op: req.op, Account: req.account, Region: req.region,
 		Scope: req.str("Scope"), Name: req.str("Name"), Sent: len(body),
 	}
-	a.mu.Lock()
-	call.Index = len(a.calls)
-	a.calls = append(a.calls, call)
-	before, after := a.before, a.after
-	a.mu.Unlock()
-
-	if a.opts.Latency > 0 {
-		select {
-		case <-time.After(a.opts.Latency):
-		case <-r.Context().Done():
-		}
-	}
-	var fault *Fault
-	if before != nil {
-		fault = before(call)
-	}
+	x := a.admit(r.Context(), a.opts.Latency, &call, &call.Index)
 	var result any
-	if refused == nil && (fault == nil || fault.AfterChange) {
+	if refused == nil && x.takesEffect() {
 		result, call.Changed, refused = a.do(req)
 	}
-	drop := false
-	if fault != nil {
-		drop = fault.Drop
-		refused = refuse(fault.Code, "injected")
+	if x.fault != nil {
+		refused = refuse(x.fault.Code, "injected")
 	}
 	status, answer := req.encode(result, refused)
 	call.Answered = len(answer)
 	if refused != nil {
 		call.Code = refused.Code
 	}
-	a.mu.Lock()
-	if call.Index < len(a.calls) { // unless forgotten meanwhile
-		a.calls[call.Index] = call
-	}
-	a.mu.Unlock()
-	if after != nil {
-		after(call)
-	}
-	if drop {
-		panic(http.ErrAbortHandler) // net/http's way to break the connection
-	}
+	a.settle(x, call)
 	w.Header().Set("Content-Type", map[bool]string{true: "application/x-amz-json-1.1", false: "text/xml"}[req.service == serviceWAF])
 	w.Header().Set("X-Amzn-RequestId", fmt.Sprintf("%08d", call.Index))
 	w.WriteHeader(status)

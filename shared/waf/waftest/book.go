@@ -97,13 +97,9 @@ func (w *BookWall) live() map[netip.Prefix]time.Time {
 
 // Booked implements waf.BookFirewall on a BookWall. Not for concurrent use.
 type Booked struct {
-	wall  *BookWall
-	calls int
-	wrote int
+	tally
+	wall *BookWall
 }
-
-// Calls implements waf.Metered.
-func (f *Booked) Calls() (calls, writes int) { return f.calls, f.wrote }
 
 func (f *Booked) read(ctx context.Context, op string) error {
 	f.calls++
@@ -156,27 +152,17 @@ func (f *Booked) Listings(ctx context.Context) ([]waf.Listing, error) {
 
 func (f *Booked) write(ctx context.Context, op string, change func(w *BookWall) error) error {
 	w := f.wall
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	f.calls++
-	f.wrote++
-	apply, fault := true, error(nil)
-	if w.OnWrite != nil {
-		apply, fault = w.OnWrite(op)
-	}
-	if apply {
-		w.mu.Lock()
-		err := change(w)
-		w.mu.Unlock()
-		if err != nil {
-			return fmt.Errorf("%s: %w", op, err)
+	ask := func() (bool, error) {
+		if w.OnWrite == nil {
+			return true, nil
 		}
+		return w.OnWrite(op)
 	}
-	if fault != nil {
-		return fmt.Errorf("%s: %w", op, fault)
-	}
-	return nil
+	return f.tally.write(ctx, op, ask, func() error {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return change(w)
+	})
 }
 
 // Add implements waf.BookFirewall.

@@ -96,15 +96,11 @@ func (w *Wall) Sets() map[string][]netip.Prefix {
 
 // Firewall implements waf.Firewall on a Wall. Not for concurrent use.
 type Firewall struct {
-	wall  *Wall
-	seen  map[string]int // version of each set at Look or at our last write
-	rule  int
-	calls int
-	wrote int
+	tally
+	wall *Wall
+	seen map[string]int // version of each set at Look or at our last write
+	rule int
 }
-
-// Calls implements waf.Metered.
-func (f *Firewall) Calls() (calls, writes int) { return f.calls, f.wrote }
 
 // Look implements waf.Firewall.
 func (f *Firewall) Look(ctx context.Context) (waf.State, error) {
@@ -148,30 +144,21 @@ func (f *Firewall) Contents(ctx context.Context, name string) ([]netip.Prefix, e
 // write carries out one change, with the faults that OnWrite asks for.
 func (f *Firewall) write(ctx context.Context, op, set string, change func(w *Wall) error) error {
 	w := f.wall
-	if err := ctx.Err(); err != nil {
-		return err
+	ask := func() (bool, error) {
+		if w.OnWrite == nil {
+			return true, nil
+		}
+		return w.OnWrite(op, set)
 	}
-	f.calls++
-	f.wrote++
-	apply, fault := true, error(nil)
-	if w.OnWrite != nil {
-		apply, fault = w.OnWrite(op, set)
-	}
-	if apply {
+	return f.tally.write(ctx, op+" "+set, ask, func() error {
 		w.mu.Lock()
 		err := change(w)
 		w.mu.Unlock()
-		if err != nil {
-			return fmt.Errorf("%s %s: %w", op, set, err)
-		}
-		if w.AfterWrite != nil {
+		if err == nil && w.AfterWrite != nil {
 			w.AfterWrite(op, set)
 		}
-	}
-	if fault != nil {
-		return fmt.Errorf("%s %s: %w", op, set, fault)
-	}
-	return nil
+		return err
+	})
 }
 
 // Put implements waf.Firewall.
