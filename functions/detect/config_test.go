@@ -12,6 +12,8 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/tracewall/tracewall/shared/fccall"
 )
 
 // good is an environment in which nothing is wrong and nothing is left out.
@@ -19,6 +21,9 @@ var good = map[string]string{
 	"SLS_ENDPOINT": "cn-hangzhou-intranet.log.aliyuncs.com", "SLS_PROJECT": "tracewall-logs", "SLS_LOGSTORE": "gateway",
 	"SLS_REGION": "cn-hangzhou", "REDIS_URL": "rediss://detect:p4ss-w0rd@redis.example.com:6379/0", "FORMAT": "story",
 	"RULES": "sms-account, rate-limit-address", "BLOCK_TERM": "24h", "LOOKBACK": "30m", "MODE": "enforce", "MAX_NEW": "50000",
+	"LOG_SOURCE": "sls", "CLS_REGION": "ap-guangzhou", "CLS_TOPIC": "682d0718-07bb-4ec0-9fda-f1e9a2767e0b", "CLS_ENDPOINT": "cls.intl.tencentcloudapi.com",
+	"TENCENTCLOUD_SECRET_ID": "example-secret-id", "TENCENTCLOUD_SECRET_KEY": "example-k3y", "TENCENTCLOUD_TOKEN": "example-t0ken",
+	"FIELD_ADDRESS": "client_ip", "FIELD_STATUS": "code",
 	"ALIBABA_CLOUD_ACCESS_KEY_ID": "example-id", "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "example-s3cr3t", "ALIBABA_CLOUD_SECURITY_TOKEN": "example-t0ken",
 }
 
@@ -47,15 +52,20 @@ func TestLoadConfigReadsEveryVariable(t *testing.T) {
 	}
 	got.Rules = nil
 	want := config{
-		Endpoint: "cn-hangzhou-intranet.log.aliyuncs.com", Project: "tracewall-logs", Logstore: "gateway", Region: "cn-hangzhou",
+		Source: "sls", Endpoint: "cn-hangzhou-intranet.log.aliyuncs.com", Project: "tracewall-logs", Logstore: "gateway", Region: "cn-hangzhou",
+		CLS: clsConfig{
+			Region: "ap-guangzhou", Topic: "682d0718-07bb-4ec0-9fda-f1e9a2767e0b", Endpoint: "cls.intl.tencentcloudapi.com",
+			Keys: tencentKeys{ID: "example-secret-id", Key: "example-k3y", Token: "example-t0ken"},
+		},
+		Fields:   map[string]string{"address": "client_ip", "status": "code"},
 		RedisURL: "rediss://detect:p4ss-w0rd@redis.example.com:6379/0", Format: "story",
 		Lookback: 30 * time.Minute, Enforce: true, MaxNew: 50_000,
-		Keys: keys{ID: "example-id", Secret: "example-s3cr3t", Token: "example-t0ken"},
+		Keys: fccall.Keys{ID: "example-id", Secret: "example-s3cr3t", Token: "example-t0ken"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)
 	}
-	if text := fmt.Sprintf("%v %+v %#v", got, got, got); strings.Contains(text, "p4ss") || strings.Contains(text, "s3cr3t") || strings.Contains(text, "t0ken") {
+	if text := fmt.Sprintf("%v %+v %#v", got, got, got); strings.Contains(text, "p4ss") || strings.Contains(text, "s3cr3t") || strings.Contains(text, "t0ken") || strings.Contains(text, "k3y") {
 		t.Errorf("a printed config shows a secret: %s", text)
 	}
 }
@@ -92,7 +102,14 @@ func TestLoadConfigRefusesWhatIsWrong(t *testing.T) {
 		{"REDIS_URL", "redis.example.com:6379", []string{"REDIS_URL (value withheld"}},
 		{"REDIS_URL", "redis://:p4ss%zz@h", []string{"REDIS_URL (value withheld"}},
 		{"REDIS_URL", "rediss://", []string{"REDIS_URL (value withheld"}},
-		{"FORMAT", "nginx", []string{`FORMAT "nginx"`, "story, combined, sshd, jsonl"}},
+		{"FORMAT", "nginx", []string{`FORMAT "nginx"`, "story, combined, sshd, jsonl, access"}},
+		{"LOG_SOURCE", "CLS", []string{`LOG_SOURCE "CLS"`, "sls, cls"}},
+		{"CLS_REGION", "Guangzhou", []string{`CLS_REGION "Guangzhou"`, "ap-guangzhou"}},
+		{"CLS_TOPIC", "a topic", []string{`CLS_TOPIC "a topic"`, "682d0718"}},
+		{"CLS_ENDPOINT", "http://cls.example.com", []string{"CLS_ENDPOINT", "cls.tencentcloudapi.com"}},
+		{"CLS_ENDPOINT", "https://u:p4ss@cls.example.com", []string{"CLS_ENDPOINT", "withheld"}},
+		{"FIELD_ADDRESS", `x" or "1`, []string{"FIELD_ADDRESS", "a field's name"}},
+		{"FIELD_STATUS", "a b", []string{"FIELD_STATUS", "a field's name"}},
 		{"RULES", "a,,b", []string{`RULES "a,,b"`}},
 		{"RULES", "no-such-rule", []string{`"no-such-rule"`, "rate-limit-address"}},
 		{"BLOCK_TERM", "3 days", []string{`BLOCK_TERM "3 days"`, "720h"}},
@@ -115,12 +132,53 @@ func TestLoadConfigRefusesWhatIsWrong(t *testing.T) {
 					t.Errorf("error %q does not mention %q", err, want)
 				}
 			}
-			for _, secret := range []string{"p4ss", "s3cr3t", "t0ken"} {
+			for _, secret := range []string{"p4ss", "s3cr3t", "t0ken", "k3y"} {
 				if strings.Contains(err.Error(), secret) {
 					t.Errorf("error %q shows a secret", err)
 				}
 			}
 		})
+	}
+}
+
+// onCLS is what a deployment for CLS sets, and nothing else.
+func onCLS(changes map[string]string) func(string) (string, bool) {
+	all := map[string]string{
+		"LOG_SOURCE": "cls", "CLS_REGION": "ap-guangzhou", "CLS_TOPIC": "682d0718-07bb-4ec0-9fda-f1e9a2767e0b",
+		"TENCENTCLOUD_SECRET_ID": "example-secret-id", "TENCENTCLOUD_SECRET_KEY": "example-k3y", "REDIS_URL": "redis://h",
+		"FORMAT": "access", "FIELD_ADDRESS": "client_ip",
+	}
+	maps.Copy(all, changes)
+	return func(key string) (string, bool) { v, ok := all[key]; return v, ok && v != "" }
+}
+
+func TestATopicAndTheFieldOfTheAddressAreEnough(t *testing.T) {
+	got, err := loadConfig(onCLS(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Source != "cls" || got.CLS.Endpoint != "" || got.Project != "" || len(got.Rules) != 2 {
+		t.Errorf("config = %+v", got)
+	}
+	for _, r := range got.Rules {
+		if sql := r.SQL(); !strings.Contains(sql, "__TIMESTAMP__") || !strings.Contains(sql, `"client_ip"`) || strings.Contains(sql, "remote_addr") {
+			t.Errorf("rule %s asks %s", r.ID, sql)
+		}
+	}
+	story, err := loadConfig(onCLS(map[string]string{"FORMAT": "story", "FIELD_ADDRESS": ""}))
+	if err != nil || len(story.Rules) != 2 || !strings.Contains(story.Rules[0].SQL(), "__TIMESTAMP__") {
+		t.Errorf("story rules on CLS: %v, %v", story.Rules, err)
+	}
+}
+
+func TestCLSNeedsItsOwnSettings(t *testing.T) {
+	for _, key := range []string{"CLS_REGION", "CLS_TOPIC", "TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY"} {
+		if _, err := loadConfig(onCLS(map[string]string{key: ""})); err == nil || !strings.Contains(err.Error(), key) {
+			t.Errorf("without %s: error = %v", key, err)
+		}
+	}
+	if _, err := loadConfig(onCLS(map[string]string{"SLS_PROJECT": "Not-A-Project"})); err == nil || !strings.Contains(err.Error(), "SLS_PROJECT") {
+		t.Errorf("a wrong setting of the other log service: error = %v", err)
 	}
 }
 
@@ -156,6 +214,12 @@ func TestDeployFileAndFunctionNameTheSameVariables(t *testing.T) {
 	detect, ok := file.Resources["detect"]
 	if !ok {
 		t.Fatal("s.yaml has no resource detect")
+	}
+	// One shell deploys both functions: detect must not get the key that writes firewalls.
+	for key, value := range detect.Props.Environment {
+		if strings.HasPrefix(key, "TENCENTCLOUD_") && !strings.Contains(fmt.Sprint(value), "env('CLS_") {
+			t.Errorf("%s comes from %v, want a variable of its own", key, value)
+		}
 	}
 	declared := slices.Sorted(maps.Keys(detect.Props.Environment))
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(asked)), declared); diff != "" {

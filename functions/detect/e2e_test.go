@@ -26,6 +26,7 @@ import (
 	"github.com/tracewall/tracewall/shared/allowlist"
 	"github.com/tracewall/tracewall/shared/blocklist"
 	"github.com/tracewall/tracewall/shared/blocklist/redisstore"
+	"github.com/tracewall/tracewall/shared/fccall"
 	"github.com/tracewall/tracewall/shared/functiontest"
 	"github.com/tracewall/tracewall/shared/sls"
 	"github.com/tracewall/tracewall/shared/sls/slstest"
@@ -49,11 +50,7 @@ const maxBinary = 20 << 20
 // built is the function as it is deployed, built once for all tests.
 var built = functiontest.Binary{Root: filepath.Join("..", ".."), Package: "./functions/detect"}
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	built.Remove()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { built.Main(m) }
 
 // world is everything around the function.
 type world struct {
@@ -112,7 +109,7 @@ func (w *world) write(t *testing.T) {
 	t.Helper()
 	client, err := sls.New(sls.Config{
 		Endpoint: w.logs.Endpoint, Project: "tracewall-logs", Region: "cn-hangzhou",
-		Credentials: keys{ID: "call-id", Secret: keySecret, Token: keyToken}.credentials,
+		Credentials: config{Keys: fccall.Keys{ID: "call-id", Secret: keySecret, Token: keyToken}}.credentials,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tracewall/tracewall/shared/blocklist"
 	"github.com/tracewall/tracewall/shared/detect"
+	"github.com/tracewall/tracewall/shared/fccall"
 	"github.com/tracewall/tracewall/shared/telemetry"
 )
 
@@ -46,6 +47,7 @@ type locker interface {
 type handler struct {
 	runner   runner
 	locks    locker
+	source   string // the log service, as LOG_SOURCE has it
 	project  string
 	logstore string
 	log      *slog.Logger
@@ -64,7 +66,7 @@ type result struct {
 // again; that covers the same windows, since the event carries the clock.
 func (h *handler) Handle(ctx context.Context, payload json.RawMessage) (result, error) {
 	start := h.now()
-	ctx = withCallKeys(ctx)
+	ctx = fccall.WithKeys(ctx)
 	if deadline, ok := ctx.Deadline(); ok {
 		// Stop before FC does, so that what happened can still be told.
 		var cancel context.CancelFunc
@@ -112,6 +114,9 @@ func (h *handler) request(ev event, start time.Time) (detect.Request, error) {
 	}
 	if ev.trigger != triggerLog {
 		return detect.Request{Rules: ev.rules, From: ev.from, To: ev.to, DryRun: ev.dryRun, Now: now, Trigger: ev.trigger}, nil
+	}
+	if h.source == detect.CLS {
+		return detect.Request{}, badEvent("source.projectName", ev.project, "no log trigger where LOG_SOURCE is cls: a timer, or a direct call")
 	}
 	if ev.project != h.project {
 		return detect.Request{}, badEvent("source.projectName", ev.project, h.project+", as in SLS_PROJECT")

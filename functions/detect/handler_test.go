@@ -16,6 +16,7 @@ import (
 
 	"github.com/tracewall/tracewall/shared/blocklist"
 	"github.com/tracewall/tracewall/shared/detect"
+	"github.com/tracewall/tracewall/shared/fccall"
 	"github.com/tracewall/tracewall/shared/sls"
 	"github.com/tracewall/tracewall/shared/telemetry"
 )
@@ -161,6 +162,15 @@ func TestALogTriggerOfAnotherSourceIsRefused(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestALogTriggerHasNoPlaceOnCLS(t *testing.T) {
+	h, run, _, _ := newHandler()
+	h.source, h.project = detect.CLS, ""
+	_, err := h.Handle(t.Context(), []byte(`{"source":{"projectName":"","logstoreName":"gateway","beginCursor":"c"},"cursorTime":1780000000}`))
+	if !errors.Is(err, errBadEvent) || !strings.Contains(err.Error(), "LOG_SOURCE is cls") || len(run.requests) != 0 {
+		t.Errorf("error = %v after %d runs, want errBadEvent after none", err, len(run.requests))
 	}
 }
 
@@ -318,14 +328,14 @@ func TestABadEventIsNeverASuccess(t *testing.T) {
 }
 
 func TestCredentialsOfTheCallComeFirst(t *testing.T) {
-	environment := keys{ID: "env-id", Secret: "env-secret", Token: "env-token"}
+	environment := fccall.Keys{ID: "env-id", Secret: "env-secret", Token: "env-token"}
 	fresh := fccontext.NewContext(t.Context(), &fccontext.FcContext{
 		Credentials: fccontext.Credentials{AccessKeyId: "call-id", AccessKeySecret: "call-secret", SecurityToken: "call-token"},
 	})
 	tests := []struct {
 		name string
 		ctx  context.Context
-		keys keys
+		keys fccall.Keys
 		want sls.Credentials
 		err  error
 	}{
@@ -336,7 +346,7 @@ func TestCredentialsOfTheCallComeFirst(t *testing.T) {
 			sls.Credentials{AccessKeyID: "env-id", AccessKeySecret: "env-secret", SecurityToken: "env-token"},
 			nil,
 		},
-		{"none at all", t.Context(), keys{}, sls.Credentials{}, errNoCredentials},
+		{"none at all", t.Context(), fccall.Keys{}, sls.Credentials{}, errNoCredentials},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -344,7 +354,7 @@ func TestCredentialsOfTheCallComeFirst(t *testing.T) {
 			if _, err := h.Handle(tt.ctx, []byte(`{}`)); err != nil {
 				t.Fatal(err)
 			}
-			got, err := tt.keys.credentials(run.contexts[0])
+			got, err := config{Keys: tt.keys}.credentials(run.contexts[0])
 			if got != tt.want || !errors.Is(err, tt.err) {
 				t.Errorf("credentials = %#v, %v", got.AccessKeyID, err)
 			}

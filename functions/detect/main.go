@@ -1,9 +1,9 @@
 // Command detect finds addresses and accounts that misbehave in the logs of one
-// Log Service project and puts them on the blocklist.
+// Log Service project, or of one topic of Tencent Cloud's CLS, and puts them on the blocklist.
 //
 // It runs on Alibaba Cloud Function Compute (runtime go1) and has three triggers:
-// a timer, a log trigger, and a direct call by the webhook function, an SLS alert
-// or a person. It reads Log Service, the allowlist and its own checkpoints in
+// a timer, a log trigger (Log Service only), and a direct call by the webhook
+// function, an SLS alert or a person. It reads the log service, the allowlist and its own checkpoints in
 // Redis, and writes the blocklist and a report of the run to Redis. Running it
 // twice over the same time, or twice at once, leaves the same list.
 package main
@@ -17,6 +17,7 @@ import (
 	"github.com/aliyun/fc-runtime-go-sdk/fc"
 
 	"github.com/tracewall/tracewall/shared/blocklist/redisstore"
+	"github.com/tracewall/tracewall/shared/cls"
 	"github.com/tracewall/tracewall/shared/detect"
 	"github.com/tracewall/tracewall/shared/settings"
 	"github.com/tracewall/tracewall/shared/sls"
@@ -38,7 +39,7 @@ func wire(ctx context.Context, env func(string) (string, bool), out io.Writer) (
 	if err != nil {
 		return nil, err
 	}
-	logs, err := sls.New(sls.Config{Endpoint: cfg.Endpoint, Project: cfg.Project, Region: cfg.Region, Credentials: cfg.Keys.credentials})
+	logs, store, err := logService(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -48,11 +49,22 @@ func wire(ctx context.Context, env func(string) (string, bool), out io.Writer) (
 	}
 	return &handler{
 		runner: &detect.Runner{
-			Logs: logs, List: list, Rules: cfg.Rules, Logstore: cfg.Logstore, Observe: !cfg.Enforce,
+			Logs: logs, List: list, Rules: cfg.Rules, Logstore: store, Source: cfg.Source, Observe: !cfg.Enforce,
 			Allowlist: func(ctx context.Context) (detect.Checker, error) { return list.Allowlist(ctx) },
 			Lookback:  cfg.Lookback, Brake: detect.Brake{MaxNew: cfg.MaxNew}, Clock: time.Now,
 		},
-		locks: list, project: cfg.Project, logstore: cfg.Logstore, now: time.Now,
+		locks: list, source: cfg.Source, project: cfg.Project, logstore: store, now: time.Now,
 		log: telemetry.New(out, function), metrics: telemetry.NewMetrics(out, time.Now, telemetry.Plain, function),
 	}, nil
+}
+
+// logService returns the client of the log service that holds the logs, and what
+// they are in there: the logstore, or the topic.
+func logService(cfg config) (logs detect.Querier, store string, err error) {
+	if cfg.Source == detect.CLS {
+		logs, err = cls.New(cls.Config{Region: cfg.CLS.Region, Endpoint: cfg.CLS.Endpoint, Credentials: cfg.CLS.Keys.credentials})
+		return logs, cfg.CLS.Topic, err
+	}
+	logs, err = sls.New(sls.Config{Endpoint: cfg.Endpoint, Project: cfg.Project, Region: cfg.Region, Credentials: cfg.credentials})
+	return logs, cfg.Logstore, err
 }

@@ -1,6 +1,6 @@
 // Package detect turns log lines into verdicts. It asks a log service the
-// questions that rule files hold, reads the rows that come back, and says whom to
-// block, whom to watch and whom to spare.
+// questions that rule files hold, in that service's own words (dialect.go), reads
+// the rows that come back, and says whom to block, whom to watch and whom to spare.
 //
 //	rule file → Rule → query over aligned windows → rows → Detections → Decide → Verdicts
 //

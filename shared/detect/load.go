@@ -130,6 +130,8 @@ func parse(text []byte) (Rule, []string, map[string]map[string]bool) {
 	r.Subject = parseSubject(f.object("subject", true))
 	r.Columns = parseColumns(f.object("columns", true), r.Subject.Kind)
 	r.Parameters = parseParameters(f)
+	r.Fields = parseFields(f)
+	r.Dialects = parseDialects(f.object("dialects", false))
 	r.Tests = parseTests(f, r.Subject.Kind)
 	f.done()
 	problems = append(problems, lint(r)...)
@@ -203,6 +205,53 @@ func parseParameters(f *fields) map[string]int64 {
 		}
 	}
 	slices.Sort(*f.problems) // map order must not show
+	return all
+}
+
+func parseFields(f *fields) map[string]string {
+	v, ok := f.get("fields", false)
+	if !ok {
+		return nil
+	}
+	m, ok := v.(map[string]any)
+	if !ok {
+		f.problem("fields", "%s: want a mapping of names to fields of the logs", show(v))
+		return nil
+	}
+	all := make(map[string]string, len(m))
+	for name, v := range m {
+		column, ok := v.(string)
+		switch {
+		case !columnName.MatchString(name):
+			f.problem("fields."+clip(name, 64), "want a name in lower-case letters, digits and underscores")
+		case !ok || !ValidField(column):
+			f.problem("fields."+name, "%s: want %s", show(v), WantField)
+		default:
+			all[name] = column
+		}
+	}
+	slices.Sort(*f.problems) // map order must not show
+	return all
+}
+
+// parseDialects reads the queries for other log services.
+func parseDialects(f *fields) map[string]string {
+	var all map[string]string
+	for _, dialect := range Dialects()[1:] {
+		_, given := f.values[dialect]
+		d := f.object(dialect, false)
+		if !given {
+			d.problems = new([]string) // asked only so that the shape is whole
+		}
+		if query := d.text("query", true, maxQuery); query != "" {
+			if all == nil {
+				all = map[string]string{}
+			}
+			all[dialect] = query
+		}
+		d.done()
+	}
+	f.done()
 	return all
 }
 

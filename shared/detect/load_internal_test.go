@@ -26,6 +26,10 @@ threshold: 20
 action: block
 parameters: {most: 7}
 query: "* | select ip, __time__ - __time__ % {{window}} as w, count(1) as cnt from log where n < {{most}} group by ip, w having cnt > {{threshold}} limit 1000000"
+fields: {address: ip}
+dialects:
+  cls:
+    query: "* | select ip, cast((__TIMESTAMP__ - __TIMESTAMP__ % ({{window}} * 1000)) / 1000 as bigint) as w, count(1) as cnt where n < {{most}} group by {{field.address}}, w having cnt > {{threshold}} order by w, ip limit 10000"
 tests:
   - name: fires
     lines: [{time: 2025-05-10T12:55:31+08:00, repeat: 21, every: 1s, fields: {ip: 192.0.2.7}}]
@@ -84,6 +88,23 @@ var badRules = map[string]badRule{
 	"no search":                {`"* |`, `" |`, `query: nothing before the |`, true},
 	"no SQL":                   {"* | select", "select", `query: no |`, true},
 	"no select":                {"* | select", "* | delete", `query: want a select after the |`, true},
+	"field not used":           {"{address: ip}", "{address: ip, status: s}", `fields.status: the query does not use it: want {{field.status}}`, true},
+	"field that ends quotes":   {"{address: ip}", `{address: 'ip" or "1'}`, `fields.address: "ip\" or \"1": want a field's name`, false},
+	"field as a number":        {"{address: ip}", `{address: 7}`, `fields.address: 7: want a field's name`, false},
+	"field that is not there":  {"{{field.address}}", "{{field.host}}", `dialects.cls.query: unknown placeholder {{field.host}}: want one of window, threshold, most, field.address`, true},
+	"field in the search":      {`"* | select ip, cast`, `"{{field.address}}:x | select ip, cast`, `dialects.cls.query: a field before the |`, true},
+	"unknown dialect":          {"  cls:\n", "  odps:\n", `dialects.odps: unknown field: want one of cls`, false},
+	"dialect without a query":  {"    query: \"* | select ip, cast", "    sql: \"* | select ip, cast", `dialects.cls.query: is missing`, false},
+	"dialect of another":       {"cast((__TIMESTAMP__ - __TIMESTAMP__ % ({{window}} * 1000)) / 1000 as bigint)", "__time__ - __time__ % {{window}}", `dialects.cls.query: uses __time__, which is SLS's`, true},
+	"CLS: SLS's limit":         {"limit 10000\"\ntests", "limit 1000000\"\ntests", `dialects.cls.query: limit 1000000: want limit 10000`, true},
+	"CLS: no limit":            {" limit 10000\"\ntests", "\"\ntests", `dialects.cls.query: does not end in a LIMIT: CLS would cut at 100 rows`, true},
+	"CLS: no order":            {" order by w, ip", "", `dialects.cls.query: no ORDER BY before the LIMIT`, true},
+	"CLS: order further in":    {"order by w, ip", "and (select 1 order by 1) = 1", `dialects.cls.query: no ORDER BY before the LIMIT`, true},
+	"CLS: a table":             {"as cnt where", "as cnt from log where", `dialects.cls.query: names the table log`, true},
+	"CLS: filter on time":      {"as cnt where", "as cnt where __TIMESTAMP__ > 5 and", `dialects.cls.query: filters on __TIMESTAMP__`, true},
+	"CLS: a page":              {"order by w, ip", "order by w, ip offset 5", `dialects.cls.query: uses OFFSET`, true},
+	"CLS: too long":            {"as cnt where", "as cnt, '" + strings.Repeat("x", 12<<10) + "' as x where", `dialects.cls.query: 12475 bytes: CLS takes at most 12288`, true},
+	"SLS: CLS's time":          {"__time__ - __time__ % {{window}}", "__TIMESTAMP__ % {{window}}", `query: uses __TIMESTAMP__, which is CLS's`, true},
 	"no tests":                 {goodRule[strings.Index(goodRule, "tests:"):], "tests: []\n", `tests: is empty`, false},
 	"no test that fires":       {"    want: [{subject: 192.0.2.7, count: 21}]\n", "", `tests: none wants a detection`, false},
 	"only tests that fire":     {goodRule[strings.Index(goodRule, "  - name: does not"):], "", `tests: each wants a detection`, false},
@@ -110,6 +131,26 @@ func TestGoodRuleLoads(t *testing.T) {
 	want := "* | select ip, __time__ - __time__ % 120 as w, count(1) as cnt from log where n < 7 group by ip, w having cnt > 20 limit 1000000"
 	if got := r.SQL(); got != want {
 		t.Errorf("SQL = %s", got)
+	}
+	in, ok := r.In(CLS)
+	if !ok {
+		t.Fatal("no query for CLS")
+	}
+	if in, err = in.WithFields(map[string]string{"address": "__TAG__.client-ip", "status": "not declared"}); err != nil {
+		t.Fatal(err)
+	}
+	want = `* | select ip, cast((__TIMESTAMP__ - __TIMESTAMP__ % (120 * 1000)) / 1000 as bigint) as w, count(1) as cnt where n < 7 group by "__TAG__.client-ip", w having cnt > 20 order by w, ip limit 10000`
+	if got := in.SQL(); got != want {
+		t.Errorf("SQL on CLS = %s", got)
+	}
+	if r.Fields["address"] != "ip" {
+		t.Error("the rule itself was changed")
+	}
+	if _, ok := r.In("odps"); ok {
+		t.Error("a query for a log service that the rule does not name")
+	}
+	if _, err := r.WithFields(map[string]string{"address": `a"b`}); !errors.Is(err, ErrRequest) {
+		t.Errorf("a field that ends its quotes: err = %v", err)
 	}
 }
 
@@ -190,6 +231,11 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("err = %v, want ErrRule", err)
 			}
 			return
+		}
+		for _, in := range ForDialect([]Rule{r}, CLS) {
+			if strings.Contains(in.SQL(), "{{") {
+				t.Errorf("a rule that cannot run on CLS was loaded: %s", in.SQL())
+			}
 		}
 		if strings.Contains(r.SQL(), "{{") || r.Window < time.Second || len(r.Tests) < 2 || r.Subject.Kind == 0 {
 			t.Errorf("a rule that cannot run was loaded: %+v", r)

@@ -34,7 +34,12 @@ type Rule struct {
 	Term        time.Duration // how long it blocks, before strikes
 	Parameters  map[string]int64
 	Query       string // with placeholders; SQL renders it
-	Tests       []Test
+	// Dialects are the queries for other log services than SLS, by their names.
+	Dialects map[string]string
+	// Fields are the fields of the logs whose names a deployment may choose: what the rule
+	// calls them → what they are called there.
+	Fields map[string]string
+	Tests  []Test
 }
 
 // Subject says whom a row is about.
@@ -84,8 +89,9 @@ func Classes() []string {
 	return []string{"flood", "brute force", "web attack", "exploit", "scan", "intel"}
 }
 
-// Formats are the log formats that a rule may read.
-func Formats() []string { return []string{"story", "combined", "sshd", "jsonl"} }
+// Formats are the log formats that a rule may read. "access" is any access log with
+// one field for each thing, whose names the deployment says.
+func Formats() []string { return []string{"story", "combined", "sshd", "jsonl", "access"} }
 
 // Limits of a rule, with their reasons.
 const (

@@ -51,6 +51,7 @@ type Runner struct {
 	Allowlist func(ctx context.Context) (Checker, error) // asked once a run
 	Rules     []Rule
 	Logstore  string        // for rules that name none
+	Source    string        // the log service, of Dialects; "" is SLS. Each has checkpoints of its own
 	Observe   bool          // decide and report only
 	Term      time.Duration // overrides the rules' terms; 0 does not
 	Lookback  time.Duration // of a rule's first run; 0 means DefaultLookback
@@ -114,7 +115,7 @@ func (r *Runner) Run(ctx context.Context, q Request) (Report, error) {
 		detections = append(detections, o.detections...)
 		rejected = append(rejected, o.rejected...)
 		if !o.checkpoint.IsZero() {
-			moved[o.rule.ID] = o.checkpoint
+			moved[r.checkpoint(o.rule)] = o.checkpoint
 		}
 	}
 
@@ -219,7 +220,7 @@ func (r *Runner) ask(ctx context.Context, rules []Rule, q Request, now time.Time
 
 func (r *Runner) askOne(ctx context.Context, rule Rule, q Request, now time.Time) (o outcome) {
 	if q.From.IsZero() {
-		checkpoint, _, err := r.List.Checkpoint(ctx, rule.ID)
+		checkpoint, _, err := r.List.Checkpoint(ctx, r.checkpoint(rule))
 		if err != nil {
 			o.err = fmt.Errorf("checkpoint: %w", err)
 			return o
@@ -241,6 +242,15 @@ func (r *Runner) askOne(ctx context.Context, rule Rule, q Request, now time.Time
 	}
 	o.detections = combine(o.detections)
 	return o
+}
+
+// checkpoint is the name under which the store keeps how far a rule has read. A
+// rule that reads two log services reads each at its own pace.
+func (r *Runner) checkpoint(rule Rule) string {
+	if r.Source == "" || r.Source == SLS {
+		return rule.ID
+	}
+	return r.Source + ":" + rule.ID
 }
 
 func (r *Runner) schedule(rule Rule) Schedule {

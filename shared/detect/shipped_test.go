@@ -22,6 +22,7 @@ func TestShippedRulesLoadForEachFormat(t *testing.T) {
 	want := map[string][]string{
 		"story":    {"rate-limit-address", "sms-account"},
 		"combined": {"requests-address"},
+		"access":   {"errors-address", "requests-address"},
 		"jsonl":    {"requests-address"},
 		"sshd":     {"ssh-address"},
 	}

@@ -44,6 +44,9 @@ type Config struct {
 	// RefuseLimitAll makes LIMIT ALL, which the service documents nowhere, an
 	// error. Otherwise it means the service's maximum of 1,000,000 rows.
 	RefuseLimitAll bool
+	// AnalysePhrases lets a search hold #"phrases" beside SQL, which the service
+	// refuses. It is for stand-ins of other services that run on this engine.
+	AnalysePhrases bool
 	// Unsafe answers security_check_ip: whether an address is known to be
 	// malicious. It is called by many goroutines at once. Nil means none is.
 	Unsafe func(netip.Addr) bool

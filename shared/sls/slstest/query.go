@@ -68,7 +68,7 @@ func (s *Server) run(ctx context.Context, q queryRequest) (Result, error) {
 		return Result{}, &apiError{400, "InvalidTimeRange", fmt.Sprintf("request time range is invalid: from %d must be before to %d", q.from, q.to)}
 	}
 	search, sql, hasSQL := splitQuery(q.query)
-	node, err := parseSearch(search, hasSQL)
+	node, err := parseSearch(search, hasSQL && !s.config.AnalysePhrases)
 	if err != nil {
 		return Result{}, err
 	}
