@@ -16,7 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/wafv2"
 	"github.com/aws/aws-sdk-go-v2/service/wafv2/types"
 
-	"github.com/tracewall/tracewall/shared/blocklist"
+	"github.com/tracewall/tracewall/shared/syncrun"
+	"github.com/tracewall/tracewall/shared/syncrun/syncruntest"
 	"github.com/tracewall/tracewall/shared/waf/waftest"
 )
 
@@ -25,19 +26,6 @@ const onlyEdge = `[{"name":"edge","region":"eu-west-1","web_acl":"edge"}]`
 
 // balancer is what the web ACL protects.
 const balancer = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/edge/50dc6c495c0c9188"
-
-// until waits for something to become true, for as long as a loaded machine may take.
-func until(t *testing.T, what string, within time.Duration, is func() bool) time.Duration {
-	t.Helper()
-	start := time.Now()
-	for !is() {
-		if time.Since(start) > within {
-			t.Fatalf("%s: not within %s", what, within)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	return time.Since(start)
-}
 
 // onWall tells whether the web ACL edge blocks an address.
 func (w *world) onWall(address string) bool {
@@ -48,7 +36,7 @@ func (w *world) onWall(address string) bool {
 func (w *world) tamper(t *testing.T) {
 	t.Helper()
 	client := wafv2.New(wafv2.Options{
-		Region: "eu-west-1", BaseEndpoint: aws.String(w.env["AWS_ENDPOINT_URL"]), Credentials: credentials.NewStaticCredentialsProvider("AKIAIOSFODNN7EXAMPLE", "x", ""),
+		Region: "eu-west-1", BaseEndpoint: aws.String(w.Env["AWS_ENDPOINT_URL"]), Credentials: credentials.NewStaticCredentialsProvider("AKIAIOSFODNN7EXAMPLE", "x", ""),
 	})
 	list, err := client.ListIPSets(t.Context(), &wafv2.ListIPSetsInput{Scope: types.ScopeRegional})
 	if err != nil {
@@ -66,44 +54,25 @@ func (w *world) tamper(t *testing.T) {
 	}
 }
 
-// vanish takes entries off the list as if they had never been on it.
-func (w *world) vanish(t *testing.T, addresses ...string) {
-	t.Helper()
-	const prefix = "{tracewall}:v1:"
-	for _, address := range addresses {
-		w.redis.Del(prefix + "entry:ip:" + address)
-		if _, err := w.redis.ZRem(prefix+"expiry", "ip:"+address); err != nil {
-			t.Fatal(err)
-		}
-	}
-	left, err := w.redis.ZMembers(prefix + "expiry")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := w.redis.Set(prefix+"size", fmt.Sprint(len(left))); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestBinaryEnforcesAtOnceWhatIsAnnouncedWhileItStays(t *testing.T) {
 	t.Parallel()
 	w := newWorldAt(t, time.Now().UTC().Truncate(time.Second), waftest.AWSOptions{Latency: 50 * time.Millisecond})
 	f := w.start(t, map[string]string{"WAF_TARGETS": onlyEdge, "WAIT": "15s"})
-	tick := fmt.Appendf(nil, `{"source":"aws.scheduler","detail-type":"Scheduled Event","time":%q,"detail":"{}"}`, w.clock.Format(time.RFC3339))
+	tick := fmt.Appendf(nil, `{"source":"aws.scheduler","detail-type":"Scheduled Event","time":%q,"detail":"{}"}`, w.Clock.Format(time.RFC3339))
 	type answer struct {
-		res result
+		res syncrun.Result
 		err error
 	}
 	answered := make(chan answer, 1)
 	began := time.Now()
 	go func() {
-		res, err := w.invoke(t, f, tick)
+		res, err := w.Invoke(t, f, tick)
 		answered <- answer{res, err}
 	}()
-	until(t, "the scheduled pass", 12*time.Second, func() bool { return len(w.enforced()["edge"]) == 3 })
-	w.clock = time.Now().UTC().Truncate(time.Second)
-	w.block(t, "ip:203.0.113.99")
-	took := until(t, "an announced address on the wall", 10*time.Second, func() bool { return w.onWall("203.0.113.99/32") })
+	syncruntest.Until(t, "the scheduled pass", 12*time.Second, func() bool { return len(w.enforced()["edge"]) == 3 })
+	w.Clock = time.Now().UTC().Truncate(time.Second)
+	w.Block(t, "ip:203.0.113.99")
+	took := syncruntest.Until(t, "an announced address on the wall", 10*time.Second, func() bool { return w.onWall("203.0.113.99/32") })
 	t.Logf("on the wall %s after it was announced", took)
 	got := <-answered
 	if got.err != nil || got.res.Passes != 2 || got.res.Targets[0].Enforced != 4 {
@@ -112,9 +81,9 @@ func TestBinaryEnforcesAtOnceWhatIsAnnouncedWhileItStays(t *testing.T) {
 	if stayed := time.Since(began); stayed < 14*time.Second {
 		t.Errorf("it stayed %s, want 15 s", stayed)
 	}
-	w.keeps(t)
-	if n := strings.Count(w.out.String(), `"msg":"sync-aws-waf done"`); n != 1 {
-		t.Errorf("%d summary lines, want one:\n%s", n, w.out)
+	w.Keeps(t)
+	if n := strings.Count(w.Out.String(), `"msg":"sync-aws-waf done"`); n != 1 {
+		t.Errorf("%d summary lines, want one:\n%s", n, w.Out)
 	}
 }
 
@@ -122,28 +91,28 @@ func TestBinaryVerifiesWhatTheSetsHoldAndProvesIt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	f := w.start(t, map[string]string{"WAF_TARGETS": onlyEdge})
-	if _, err := w.invoke(t, f, sample(t, "sync-aws-waf.schedule.json")); err != nil {
+	if _, err := w.Invoke(t, f, syncruntest.Sample(t, "sync-aws-waf.schedule.json")); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.aws.Associate("eu-west-1", "edge", balancer); err != nil {
 		t.Fatal(err)
 	}
 	w.tamper(t)
-	got, err := w.invoke(t, w.start(t, map[string]string{"WAF_TARGETS": onlyEdge}), []byte(`{"mode":"verify","as_of":"2026-05-28T20:30:00Z"}`))
+	got, err := w.Invoke(t, w.start(t, map[string]string{"WAF_TARGETS": onlyEdge}), []byte(`{"mode":"verify","as_of":"2026-05-28T20:30:00Z"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	target := got.Targets[0]
-	if got.Mode != modeVerify || len(w.enforced()["edge"]) != 3 || target.Enforced != 3 || len(target.Drift) == 0 {
+	if got.Mode != syncrun.ModeVerify || len(w.enforced()["edge"]) != 3 || target.Enforced != 3 || len(target.Drift) == 0 {
 		t.Errorf("result = %+v, enforced %v; want what was emptied filled again, and told", got, w.enforced())
 	}
 	if target.Effective == nil || !*target.Effective {
 		t.Errorf("target = %+v, want it proven in force", target)
 	}
-	w.keeps(t)
+	w.Keeps(t)
 	for _, want := range []string{`"effective":1`, `"drift_total":1`} {
-		if !strings.Contains(w.out.String(), want) {
-			t.Errorf("no metric %s in:\n%s", want, w.out)
+		if !strings.Contains(w.Out.String(), want) {
+			t.Errorf("no metric %s in:\n%s", want, w.Out)
 		}
 	}
 }
@@ -151,22 +120,15 @@ func TestBinaryVerifiesWhatTheSetsHoldAndProvesIt(t *testing.T) {
 func TestBinaryHoldsALargeUnexplainedReleaseUntilSomebodyApproves(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	var all, lost []string
-	for i := range 30 {
-		all = append(all, fmt.Sprintf("ip:203.0.113.%d", 100+i))
-		if i < 20 {
-			lost = append(lost, fmt.Sprintf("203.0.113.%d", 100+i))
-		}
-	}
-	w.block(t, all...)
+	lost := w.Crowd(t)
 	f := w.start(t, map[string]string{"WAF_TARGETS": onlyEdge})
-	if _, err := w.invoke(t, f, sample(t, "sync-aws-waf.schedule.json")); err != nil {
+	if _, err := w.Invoke(t, f, syncruntest.Sample(t, "sync-aws-waf.schedule.json")); err != nil {
 		t.Fatal(err)
 	}
 	before := w.enforced()
-	w.vanish(t, lost...)
+	w.Vanish(t, lost...)
 	w.aws.Forget()
-	_, err := w.invoke(t, f, sample(t, "sync-aws-waf.rule.json"))
+	_, err := w.Invoke(t, f, syncruntest.Sample(t, "sync-aws-waf.rule.json"))
 	if err == nil || !strings.Contains(err.Error(), "held: more would change") || w.writes() != 0 {
 		t.Fatalf("error = %v after %d writes, want it held", err, w.writes())
 	}
@@ -174,24 +136,19 @@ func TestBinaryHoldsALargeUnexplainedReleaseUntilSomebodyApproves(t *testing.T) 
 		t.Errorf("enforced = %v", got)
 	}
 	// An approval of less than what is held is none.
-	approve := func(release int) {
-		t.Helper()
-		if err := w.store.SaveApproval(t.Context(), "aws-waf:edge", blocklist.Approval{Release: release, At: w.clock}); err != nil {
-			t.Fatal(err)
-		}
-	}
+	approve := func(release int) { t.Helper(); w.Approve(t, kind, "edge", release) }
 	approve(len(lost) - 1)
-	if _, err := w.invoke(t, f, sample(t, "sync-aws-waf.rule.json")); err == nil {
+	if _, err := w.Invoke(t, f, syncruntest.Sample(t, "sync-aws-waf.rule.json")); err == nil {
 		t.Error("more was released than was approved")
 	}
 	approve(len(lost))
-	got, err := w.invoke(t, f, sample(t, "sync-aws-waf.rule.json"))
+	got, err := w.Invoke(t, f, syncruntest.Sample(t, "sync-aws-waf.rule.json"))
 	if err != nil || got.Targets[0].Enforced != 13 || len(w.enforced()["edge"]) != 13 {
 		t.Errorf("approved: result %+v, error %v", got, err)
 	}
-	w.keeps(t)
-	if !strings.Contains(w.out.String(), `"held":1`) || !strings.Contains(w.out.String(), `"guard_tripped":1`) {
-		t.Errorf("no metric says that a run was held:\n%s", w.out)
+	w.Keeps(t)
+	if !strings.Contains(w.Out.String(), `"held":1`) || !strings.Contains(w.Out.String(), `"guard_tripped":1`) {
+		t.Errorf("no metric says that a run was held:\n%s", w.Out)
 	}
 }
 
@@ -199,28 +156,28 @@ func TestBinaryOnlyReportsDriftWhereItIsToldTo(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	f := w.start(t, map[string]string{"WAF_TARGETS": strings.Replace(onlyEdge, `"web_acl"`, `"drift":"report","web_acl"`, 1)})
-	if _, err := w.invoke(t, f, sample(t, "sync-aws-waf.schedule.json")); err != nil {
+	if _, err := w.Invoke(t, f, syncruntest.Sample(t, "sync-aws-waf.schedule.json")); err != nil {
 		t.Fatal(err)
 	}
 	w.tamper(t)
 	w.aws.Forget()
-	_, err := w.invoke(t, f, sample(t, "sync-aws-waf.verify.json"))
+	_, err := w.Invoke(t, f, syncruntest.Sample(t, "sync-aws-waf.verify.json"))
 	if err == nil || !strings.Contains(err.Error(), "drift is only reported") {
 		t.Errorf("error = %v, want the drift", err)
 	}
 	if n := w.writes(); n != 0 || len(w.enforced()["edge"]) != 1 {
 		t.Errorf("%d writes, enforced %v; want what somebody else left", n, w.enforced())
 	}
-	w.keeps(t)
-	if !strings.Contains(w.out.String(), `"drift_total":1`) {
-		t.Errorf("no metric tells of the drift:\n%s", w.out)
+	w.Keeps(t)
+	if !strings.Contains(w.Out.String(), `"drift_total":1`) {
+		t.Errorf("no metric tells of the drift:\n%s", w.Out)
 	}
 }
 
 func TestBinaryIsNotDelayedByATargetThatHangs(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.limit = 15 * time.Second
+	w.Limit = 15 * time.Second
 	hung := make(chan struct{})
 	t.Cleanup(func() { close(hung) })
 	w.aws.Before(func(c waftest.Call) *waftest.Fault {
@@ -232,10 +189,10 @@ func TestBinaryIsNotDelayedByATargetThatHangs(t *testing.T) {
 	done := make(chan error, 1)
 	f := w.start(t, nil)
 	go func() {
-		_, err := w.invoke(t, f, sample(t, "sync-aws-waf.schedule.json"))
+		_, err := w.Invoke(t, f, syncruntest.Sample(t, "sync-aws-waf.schedule.json"))
 		done <- err
 	}()
-	took := until(t, "the other target", 10*time.Second, func() bool { return len(w.enforced()["edge"]) == 3 })
+	took := syncruntest.Until(t, "the other target", 10*time.Second, func() bool { return len(w.enforced()["edge"]) == 3 })
 	t.Logf("the other target was up to date after %s", took)
 	select {
 	case err := <-done:
@@ -257,7 +214,7 @@ func TestBinaryWorksInAnotherAccount(t *testing.T) {
 	// Each target has its own account; the same web ACL's name in both means two walls.
 	f := w.start(t, map[string]string{"WAF_TARGETS": `[{"name":"edge","region":"eu-west-1","web_acl":"edge"},
 		{"name":"theirs","region":"eu-west-1","web_acl":"edge","role_arn":"` + role + `","external_id":"shop-7"}]`})
-	if _, err := w.invoke(t, f, sample(t, "sync-aws-waf.schedule.json")); err != nil {
+	if _, err := w.Invoke(t, f, syncruntest.Sample(t, "sync-aws-waf.schedule.json")); err != nil {
 		t.Fatal(err)
 	}
 	theirs := w.aws.Account(account).Enforced("eu-west-1", "REGIONAL", "edge")
@@ -265,8 +222,8 @@ func TestBinaryWorksInAnotherAccount(t *testing.T) {
 		t.Errorf("theirs enforces %v, ours %v; want three each", theirs, w.enforced())
 	}
 	wrong := w.start(t, map[string]string{"WAF_TARGETS": `[{"name":"theirs","region":"eu-west-1","web_acl":"edge","role_arn":"` + role + `","external_id":"shop-8"}]`})
-	if _, err := w.invoke(t, wrong, sample(t, "sync-aws-waf.rule.json")); err == nil || !strings.Contains(err.Error(), role) {
+	if _, err := w.Invoke(t, wrong, syncruntest.Sample(t, "sync-aws-waf.rule.json")); err == nil || !strings.Contains(err.Error(), role) {
 		t.Errorf("with a wrong external id: %v, want an error that names the role", err)
 	}
-	w.keeps(t)
+	w.Keeps(t)
 }

@@ -4,11 +4,8 @@ package main
 // through the Lambda Runtime API, against a strict local WAFv2 and an embedded Redis.
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -17,28 +14,18 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/tracewall/tracewall/shared/allowlist"
 	"github.com/tracewall/tracewall/shared/blocklist"
-	"github.com/tracewall/tracewall/shared/blocklist/redisstore"
 	"github.com/tracewall/tracewall/shared/enforce"
 	"github.com/tracewall/tracewall/shared/functiontest"
-	"github.com/tracewall/tracewall/shared/threat"
+	"github.com/tracewall/tracewall/shared/syncrun"
+	"github.com/tracewall/tracewall/shared/syncrun/syncruntest"
 	"github.com/tracewall/tracewall/shared/waf/waftest"
 )
 
-// What must never be seen in anything that the function writes or returns.
-const (
-	redisPassword = "r3dis-p4ssw0rd"
-	keySecret     = "k3y-s3cr3t"
-	keyToken      = "k3y-t0ken"
-	account       = "nbNgQ01wRWiOSVcI2Y/hUw=="
-)
-
 // clock is the time of the scheduled events in events/.
-var clock = time.Date(2026, 5, 28, 20, 25, 0, 0, time.UTC)
+var clock = syncruntest.SampleTime()
 
 // maxBinary is what the deployed function may weigh.
 const maxBinary = 15 << 20
@@ -46,22 +33,12 @@ const maxBinary = 15 << 20
 // built is the function as it is deployed, built once for all tests.
 var built = functiontest.Binary{Root: filepath.Join("..", ".."), Package: "./functions/sync-aws-waf", Tags: []string{"lambda.norpc"}}
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	built.Remove()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { built.Main(m) }
 
 // world is everything around the function.
 type world struct {
-	redis *miniredis.Miniredis
-	store *redisstore.Store
-	aws   *waftest.AWS
-	out   *functiontest.Transcript
-	env   map[string]string
-	funcs []*functiontest.Function
-	clock time.Time     // of Redis and of what is put on the list
-	limit time.Duration // Lambda's timeout
+	*syncruntest.World
+	aws *waftest.AWS
 }
 
 // newWorld makes a Redis with an allowlist and a list of four addresses and an
@@ -73,18 +50,7 @@ func newWorld(t *testing.T) *world {
 
 func newWorldAt(t *testing.T, at time.Time, opts waftest.AWSOptions) *world {
 	t.Helper()
-	w := &world{redis: miniredis.RunT(t), aws: waftest.NewAWS(opts), out: &functiontest.Transcript{}, clock: at, limit: 30 * time.Second}
-	w.redis.SetTime(at) // by a later clock of the server's the entries would have ended
-	w.redis.RequireUserAuth("sync", redisPassword)
-	address := fmt.Sprintf("redis://sync:%s@%s", redisPassword, w.redis.Addr())
-	var err error
-	if w.store, err = redisstore.Open(t.Context(), address); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = w.store.Close() })
-	w.allow(t, "198.51.100.0/24 owner=office\n")
-	w.block(t, "ip:203.0.113.7", "ip:192.0.2.44", "ip:2001:db8:1:2::/64", "ip:198.51.100.4", "account:"+account)
-
+	w := &world{World: syncruntest.NewWorld(t, at), aws: waftest.NewAWS(opts)}
 	if err := w.aws.SeedWebACL("eu-west-1", "REGIONAL", "edge"); err != nil {
 		t.Fatal(err)
 	}
@@ -93,73 +59,17 @@ func newWorldAt(t *testing.T, at time.Time, opts waftest.AWSOptions) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.aws.Close() })
-	w.env = map[string]string{
-		"REDIS_URL": address, "SYNC_MODE": "enforce", "WAIT": "0", "AWS_ENDPOINT_URL": endpoint,
-		"WAF_TARGETS": `[{"name":"edge","region":"eu-west-1","web_acl":"edge"},{"name":"cdn","scope":"CLOUDFRONT","web_acl":"new"}]`,
-	}
+	w.Env["AWS_ENDPOINT_URL"] = endpoint
+	w.Env["WAF_TARGETS"] = `[{"name":"edge","region":"eu-west-1","web_acl":"edge"},{"name":"cdn","scope":"CLOUDFRONT","web_acl":"new"}]`
 	return w
-}
-
-func (w *world) allow(t *testing.T, text string) {
-	t.Helper()
-	list, err := allowlist.Parse(strings.NewReader(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := w.store.SaveAllowlist(t.Context(), list); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (w *world) block(t *testing.T, keys ...string) {
-	t.Helper()
-	batch := blocklist.Batch{Run: "test", Now: w.clock}
-	for _, key := range keys {
-		ind, err := threat.ParseKey(key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		batch.Offences = append(batch.Offences, blocklist.Offence{
-			Entry: blocklist.Entry{Indicator: ind, Source: blocklist.SourceDetect, Severity: threat.High, Rules: []string{"test"}},
-			At:    w.clock.Add(-time.Minute), Term: 72 * time.Hour,
-		})
-	}
-	if _, err := w.store.Put(t.Context(), batch); err != nil {
-		t.Fatal(err)
-	}
 }
 
 func (w *world) start(t *testing.T, changes map[string]string) *functiontest.Function {
 	t.Helper()
-	env := maps.Clone(w.env)
-	maps.Copy(env, changes)
-	f, err := functiontest.StartLambda(t.Context(), functiontest.Config{
-		Name: "sync-aws-waf", Binary: built.Path(t), Env: env, Timeout: w.limit, Region: "eu-west-1",
-		Credentials: functiontest.Credentials{AccessKeyID: "AKIAIOSFODNN7EXAMPLE", AccessKeySecret: keySecret, SecurityToken: keyToken},
-		Stderr:      w.out,
+	return w.Start(t, functiontest.StartLambda, functiontest.Config{
+		Name: "sync-aws-waf", Binary: built.Path(t), Env: changes, Region: "eu-west-1",
+		Credentials: functiontest.Credentials{AccessKeyID: "AKIAIOSFODNN7EXAMPLE"},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(f.Close)
-	w.funcs = append(w.funcs, f)
-	return f
-}
-
-func (w *world) invoke(t *testing.T, f *functiontest.Function, payload []byte) (result, error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	text, err := f.Invoke(ctx, payload)
-	if err != nil {
-		return result{}, err
-	}
-	_, _ = w.out.Write(text)
-	var res result
-	if err := json.Unmarshal(text, &res); err != nil {
-		t.Fatalf("result %s: %v", text, err)
-	}
-	return res, nil
 }
 
 // enforced returns what the two Web ACLs block.
@@ -184,20 +94,6 @@ func (w *world) writes() (n int) {
 	return n
 }
 
-// keeps ends the function, whose last lines may come after its answer, and fails if
-// its output, or what it returned, shows a secret or a whole account.
-func (w *world) keeps(t *testing.T) {
-	t.Helper()
-	for _, f := range w.funcs {
-		f.Close()
-	}
-	for _, secret := range []string{redisPassword, keySecret, keyToken, account} {
-		if out := w.out.String(); strings.Contains(out, secret) {
-			t.Errorf("output shows %s:\n%s", secret, out)
-		}
-	}
-}
-
 func TestBinaryMakesTheWallsEqualToTheList(t *testing.T) {
 	t.Parallel() // AWS WAF\'s pace is a write a second: these tests mostly wait
 	w := newWorld(t)
@@ -206,11 +102,11 @@ func TestBinaryMakesTheWallsEqualToTheList(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := w.start(t, nil)
-	got, err := w.invoke(t, f, sample(t, "sync-aws-waf.schedule.json"))
+	got, err := w.Invoke(t, f, syncruntest.Sample(t, "sync-aws-waf.schedule.json"))
 	if err != nil {
-		t.Fatalf("%v\n%s", err, w.out)
+		t.Fatalf("%v\n%s", err, w.Out)
 	}
-	if !got.AsOf.Equal(clock) || got.Mode != modeSync || len(got.Targets) != 2 || got.Targets[0].Name != "cdn" || got.Generation == 0 {
+	if !got.AsOf.Equal(clock) || got.Mode != syncrun.ModeSync || len(got.Targets) != 2 || got.Targets[0].Name != "cdn" || got.Generation == 0 {
 		t.Errorf("result = %+v", got)
 	}
 	for _, target := range got.Targets {
@@ -235,7 +131,7 @@ func TestBinaryMakesTheWallsEqualToTheList(t *testing.T) {
 	// Every shape of the schedule's event, again and again: nothing changed, nothing is written.
 	w.aws.Forget()
 	for _, event := range []string{"sync-aws-waf.schedule.json", "sync-aws-waf.rule.json", "sync-aws-waf.input.json"} {
-		if _, err := w.invoke(t, f, sample(t, event)); err != nil {
+		if _, err := w.Invoke(t, f, syncruntest.Sample(t, event)); err != nil {
 			t.Errorf("%s: %v", event, err)
 		}
 	}
@@ -243,11 +139,11 @@ func TestBinaryMakesTheWallsEqualToTheList(t *testing.T) {
 		t.Errorf("%d writes though nothing had changed: %v", n, w.aws.Calls())
 	}
 	for _, name := range []string{"edge", "cdn"} {
-		pending, err := w.store.Receive(t.Context(), "aws-waf:"+name, "test", 0)
+		pending, err := w.Store.Receive(t.Context(), "aws-waf:"+name, "test", 0)
 		if err != nil || len(pending) != 0 {
 			t.Errorf("target %s has not acknowledged %v (%v)", name, pending, err)
 		}
-		text, err := w.store.Status(t.Context(), enforce.Key(kind, name))
+		text, err := w.Store.Status(t.Context(), enforce.Key(kind, name))
 		var s enforce.Status
 		if err := errors.Join(err, json.Unmarshal(text, &s)); err != nil || s.Generation != got.Generation || s.Report.Enforced != 3 {
 			t.Errorf("status of %s = %s, %v", name, text, err)
@@ -255,50 +151,44 @@ func TestBinaryMakesTheWallsEqualToTheList(t *testing.T) {
 	}
 
 	// An address that is allowlisted later leaves the walls, one whose block ends too.
-	w.allow(t, "192.0.2.0/24 owner=partner\n198.51.100.0/24 owner=office\n")
-	ind, err := threat.ParseKey("ip:2001:db8:1:2::/64")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.store.Remove(t.Context(), clock, "test", []threat.Indicator{ind}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.invoke(t, f, []byte(`{"targets":["edge"],"as_of":"2026-05-28T20:26:00Z"}`)); err != nil {
+	w.Allow(t, "192.0.2.0/24 owner=partner\n198.51.100.0/24 owner=office\n")
+	w.Unblock(t, "ip:2001:db8:1:2::/64")
+	if _, err := w.Invoke(t, f, []byte(`{"targets":["edge"],"as_of":"2026-05-28T20:26:00Z"}`)); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(map[string][]string{"edge": {"203.0.113.7/32"}, "cdn": blocked}, w.enforced()); diff != "" {
 		t.Errorf("enforced by edge alone after a change (-want +got):\n%s", diff)
 	}
-	w.keeps(t)
+	w.Keeps(t)
 }
 
 func TestBinaryOnlyPlansUntilToldToEnforce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	plan, err := w.invoke(t, w.start(t, map[string]string{"SYNC_MODE": ""}), sample(t, "sync-aws-waf.schedule.json"))
+	plan, err := w.Invoke(t, w.start(t, map[string]string{"SYNC_MODE": ""}), syncruntest.Sample(t, "sync-aws-waf.schedule.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := w.writes(); n != 0 || plan.Mode != modePlan || plan.Targets[1].Desired != 3 || plan.Targets[1].Enforced != 0 {
+	if n := w.writes(); n != 0 || plan.Mode != syncrun.ModePlan || plan.Targets[1].Desired != 3 || plan.Targets[1].Enforced != 0 {
 		t.Errorf("result = %+v after %d writes, want a plan without any", plan, n)
 	}
 	// The dry report equals the real change.
-	text, err := w.store.Status(t.Context(), "aws-waf:edge")
+	text, err := w.Store.Status(t.Context(), "aws-waf:edge")
 	var planned, done enforce.Status
 	if err := errors.Join(err, json.Unmarshal(text, &planned)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.invoke(t, w.start(t, nil), sample(t, "sync-aws-waf.schedule.json")); err != nil {
+	if _, err := w.Invoke(t, w.start(t, nil), syncruntest.Sample(t, "sync-aws-waf.schedule.json")); err != nil {
 		t.Fatal(err)
 	}
-	text, err = w.store.Status(t.Context(), "aws-waf:edge")
+	text, err = w.Store.Status(t.Context(), "aws-waf:edge")
 	if err := errors.Join(err, json.Unmarshal(text, &done)); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(planned.Report.Plan, done.Report.Plan); diff != "" || len(done.Report.Plan) == 0 {
 		t.Errorf("plan (-dry +real):\n%s", diff)
 	}
-	w.keeps(t)
+	w.Keeps(t)
 }
 
 func TestBinaryLeavesTheWallsWhenTheListCannotBeTrusted(t *testing.T) {
@@ -309,18 +199,18 @@ func TestBinaryLeavesTheWallsWhenTheListCannotBeTrusted(t *testing.T) {
 		want   string
 		notice bool // the function says so in a guard metric
 	}{
-		{"Redis is unreachable", func(_ *testing.T, w *world) { w.redis.Close() }, "take lease", false},
-		{"Redis was flushed", func(_ *testing.T, w *world) { w.redis.FlushAll() }, "read allowlist", false},
+		{"Redis is unreachable", func(_ *testing.T, w *world) { w.Redis.Close() }, "take lease", false},
+		{"Redis was flushed", func(_ *testing.T, w *world) { w.Redis.FlushAll() }, "read allowlist", false},
 		{"Redis was flushed and has only an allowlist", func(t *testing.T, w *world) {
-			w.redis.FlushAll()
-			w.allow(t, "198.51.100.0/24 owner=office\n")
+			w.Redis.FlushAll()
+			w.Allow(t, "198.51.100.0/24 owner=office\n")
 		}, blocklist.ErrNoEpoch.Error(), true},
-		{"an entry is lost", func(_ *testing.T, w *world) { w.redis.Del("{tracewall}:v1:entry:ip:203.0.113.7") }, blocklist.ErrDamaged.Error(), true},
-		{"the allowlist is lost", func(_ *testing.T, w *world) { w.redis.Del("{tracewall}:v1:allowlist") }, "read allowlist", false},
+		{"an entry is lost", func(_ *testing.T, w *world) { w.Redis.Del("{tracewall}:v1:entry:ip:203.0.113.7") }, blocklist.ErrDamaged.Error(), true},
+		{"the allowlist is lost", func(_ *testing.T, w *world) { w.Redis.Del("{tracewall}:v1:allowlist") }, "read allowlist", false},
 		{"the list was founded anew", func(t *testing.T, w *world) {
-			w.redis.FlushAll()
-			w.allow(t, "198.51.100.0/24 owner=office\n")
-			w.block(t, "ip:203.0.113.99")
+			w.Redis.FlushAll()
+			w.Allow(t, "198.51.100.0/24 owner=office\n")
+			w.Block(t, "ip:203.0.113.99")
 		}, "epoch differs", true},
 	}
 	for _, tt := range tests {
@@ -328,22 +218,22 @@ func TestBinaryLeavesTheWallsWhenTheListCannotBeTrusted(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			f := w.start(t, nil)
-			if _, err := w.invoke(t, f, sample(t, "sync-aws-waf.schedule.json")); err != nil {
+			if _, err := w.Invoke(t, f, syncruntest.Sample(t, "sync-aws-waf.schedule.json")); err != nil {
 				t.Fatal(err)
 			}
 			before := w.enforced()
 			w.aws.Forget()
 			tt.spoil(t, w)
-			_, err := w.invoke(t, f, sample(t, "sync-aws-waf.rule.json"))
+			_, err := w.Invoke(t, f, syncruntest.Sample(t, "sync-aws-waf.rule.json"))
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error = %v, want %q", err, tt.want)
 			}
 			if diff := cmp.Diff(before, w.enforced()); diff != "" || w.writes() != 0 {
 				t.Errorf("%d writes; enforced (-before +after):\n%s", w.writes(), diff)
 			}
-			w.keeps(t)
-			if tt.notice && !strings.Contains(w.out.String(), `"guard_tripped":1`) {
-				t.Errorf("no guard metric in:\n%s", w.out)
+			w.Keeps(t)
+			if tt.notice && !strings.Contains(w.Out.String(), `"guard_tripped":1`) {
+				t.Errorf("no guard metric in:\n%s", w.Out)
 			}
 		})
 	}
@@ -353,16 +243,16 @@ func TestBinaryAdoptsANewListOnlyWhenTold(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	f := w.start(t, nil)
-	if _, err := w.invoke(t, f, sample(t, "sync-aws-waf.schedule.json")); err != nil {
+	if _, err := w.Invoke(t, f, syncruntest.Sample(t, "sync-aws-waf.schedule.json")); err != nil {
 		t.Fatal(err)
 	}
-	w.redis.FlushAll()
-	w.allow(t, "198.51.100.0/24 owner=office\n")
-	w.block(t, "ip:203.0.113.99")
-	if _, err := w.invoke(t, f, []byte(`{"as_of":"2026-05-28T20:26:00Z"}`)); err == nil {
+	w.Redis.FlushAll()
+	w.Allow(t, "198.51.100.0/24 owner=office\n")
+	w.Block(t, "ip:203.0.113.99")
+	if _, err := w.Invoke(t, f, []byte(`{"as_of":"2026-05-28T20:26:00Z"}`)); err == nil {
 		t.Fatal("a list founded anew was taken without a word")
 	}
-	if _, err := w.invoke(t, f, []byte(`{"as_of":"2026-05-28T20:26:00Z","adopt_epoch":true}`)); err != nil {
+	if _, err := w.Invoke(t, f, []byte(`{"as_of":"2026-05-28T20:26:00Z","adopt_epoch":true}`)); err != nil {
 		t.Fatal(err)
 	}
 	if got := w.enforced()["edge"]; !slices.Equal(got, []string{"203.0.113.99/32"}) {
@@ -379,24 +269,24 @@ func TestBinaryBringsTheOtherTargetUpToDate(t *testing.T) {
 		}
 		return nil
 	})
-	_, err := w.invoke(t, w.start(t, nil), sample(t, "sync-aws-waf.schedule.json"))
+	_, err := w.Invoke(t, w.start(t, nil), syncruntest.Sample(t, "sync-aws-waf.schedule.json"))
 	if err == nil || !strings.Contains(err.Error(), "target cdn") || strings.Contains(err.Error(), "target edge") {
 		t.Errorf("error = %v, want target cdn's alone", err)
 	}
 	if got := w.enforced(); len(got["edge"]) != 3 || len(got["cdn"]) != 0 {
 		t.Errorf("enforced = %v, want edge's three", got)
 	}
-	if pending, err := w.store.Receive(t.Context(), "aws-waf:cdn", "test", 0); err != nil || len(pending) == 0 {
+	if pending, err := w.Store.Receive(t.Context(), "aws-waf:cdn", "test", 0); err != nil || len(pending) == 0 {
 		t.Errorf("the failing target has acknowledged its notices: %v, %v", pending, err)
 	}
-	w.keeps(t)
+	w.Keeps(t)
 }
 
 func TestBinaryRefusesABadEventAndGoesOn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	f := w.start(t, nil)
-	_, err := w.invoke(t, f, sample(t, "sync-aws-waf.malformed.json"))
+	_, err := w.Invoke(t, f, syncruntest.Sample(t, "sync-aws-waf.malformed.json"))
 	failure, ok := errors.AsType[*functiontest.FunctionError](err)
 	if !ok || !strings.Contains(failure.Message, `mode "sink"`) {
 		t.Errorf("error = %v, want one that names the field", err)
@@ -404,7 +294,7 @@ func TestBinaryRefusesABadEventAndGoesOn(t *testing.T) {
 	if len(w.aws.Calls()) != 0 {
 		t.Errorf("a bad event caused %v", w.aws.Calls())
 	}
-	if _, err := w.invoke(t, f, sample(t, "sync-aws-waf.input.json")); err != nil {
+	if _, err := w.Invoke(t, f, syncruntest.Sample(t, "sync-aws-waf.input.json")); err != nil {
 		t.Errorf("the next event: %v", err)
 	}
 }
@@ -413,7 +303,7 @@ func TestBinaryEndsWithEveryProblemOfItsConfiguration(t *testing.T) {
 	t.Parallel()
 	_, err := functiontest.StartLambda(t.Context(), functiontest.Config{
 		Name: "sync-aws-waf", Binary: built.Path(t), Env: map[string]string{
-			"REDIS_URL": "mysql://u:" + redisPassword + "@h", "SYNC_MODE": "on", "WAF_TARGETS": `[{"name":"Edge","set_size":20000}]`,
+			"REDIS_URL": "mysql://u:" + syncruntest.RedisPassword + "@h", "SYNC_MODE": "on", "WAF_TARGETS": `[{"name":"Edge","set_size":20000}]`,
 		},
 	})
 	exit, ok := errors.AsType[*functiontest.ExitError](err)
@@ -425,7 +315,7 @@ func TestBinaryEndsWithEveryProblemOfItsConfiguration(t *testing.T) {
 			t.Errorf("output does not name %s:\n%s", want, exit.Output)
 		}
 	}
-	if strings.Contains(exit.Output, redisPassword) {
+	if strings.Contains(exit.Output, syncruntest.RedisPassword) {
 		t.Errorf("output shows a password:\n%s", exit.Output)
 	}
 }

@@ -14,44 +14,32 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
-	"slices"
-	"strings"
-	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 
-	"github.com/tracewall/tracewall/shared/blocklist/redisstore"
 	"github.com/tracewall/tracewall/shared/enforce"
-	"github.com/tracewall/tracewall/shared/settings"
+	"github.com/tracewall/tracewall/shared/syncrun"
 	"github.com/tracewall/tracewall/shared/telemetry"
 	"github.com/tracewall/tracewall/shared/waf"
 	"github.com/tracewall/tracewall/shared/waf/awswaf"
 )
 
-// gcPercent trades a little time for memory: what a run holds of a large list is
-// needed until its end, and a heap that grows to twice that is paid for by the second.
-const gcPercent = 20
+const (
+	// function is this function's name in log lines and metrics.
+	function = "sync-aws-waf"
+	// kind names the kind of firewall in leases and consumer groups.
+	kind = "aws-waf"
+)
 
 func main() {
-	debug.SetGCPercent(gcPercent)
-	h, err := wire(context.Background(), os.LookupEnv, os.Stdout)
-	if err != nil {
-		settings.Explain(telemetry.New(os.Stdout, function), err)
-		os.Exit(1)
-	}
-	lambda.Start(h.Handle)
+	syncrun.Main(function, os.LookupEnv, wire, func(f *syncrun.Function) { lambda.Start(f.Handle) })
 }
 
-// wire makes the handler and its clients. It makes no call.
-func wire(ctx context.Context, env func(string) (string, bool), out io.Writer) (*handler, error) {
+// wire makes the function and its clients. It makes no call. All targets share one pace,
+// which keeps accounts and Regions apart: AWS WAF's rates hold for each.
+func wire(ctx context.Context, env syncrun.Environment, out io.Writer) (*syncrun.Function, error) {
 	cfg, err := loadConfig(env)
-	if err != nil {
-		return nil, err
-	}
-	list, err := redisstore.Open(ctx, cfg.RedisURL.Reveal(), redisstore.Dialling())
 	if err != nil {
 		return nil, err
 	}
@@ -59,30 +47,17 @@ func wire(ctx context.Context, env func(string) (string, bool), out io.Writer) (
 	if err != nil {
 		return nil, fmt.Errorf("load aws configuration: %w", err)
 	}
-	walls, err := makeWalls(sdk, cfg.Targets)
+	pace := awswaf.NewPace(awswaf.WriteEvery, awswaf.ReadEvery)
+	walls, err := syncrun.Walls(cfg.Targets, func(t awswaf.Target) (enforce.Wall, error) {
+		firewall, err := awswaf.New(sdk, t, awswaf.WithPace(pace))
+		if err != nil {
+			return enforce.Wall{Name: t.Name}, err
+		}
+		return enforce.Wall{Name: t.Name, Firewall: firewall, Limits: waf.Limits{SetSize: firewall.Target().SetSize}, Policy: t.Policy()}, nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	return &handler{
-		list: list, walls: walls, enforce: cfg.Enforce, wait: cfg.Wait, now: time.Now,
-		log: telemetry.New(out, function), metrics: telemetry.NewMetrics(out, time.Now, telemetry.EMF, function),
-	}, nil
-}
-
-// makeWalls makes one wall for each target, in order of name. All of them share one
-// pace, which keeps accounts and Regions apart: AWS WAF's rates hold for each.
-func makeWalls(sdk aws.Config, targets []awswaf.Target) ([]enforce.Wall, error) {
-	pace := awswaf.NewPace(awswaf.WriteEvery, awswaf.ReadEvery)
-	walls := make([]enforce.Wall, len(targets))
-	for i, t := range targets {
-		firewall, err := awswaf.New(sdk, t, awswaf.WithPace(pace))
-		if err != nil {
-			return nil, fmt.Errorf("target %s: %w", t.Name, err)
-		}
-		walls[i] = enforce.Wall{
-			Name: t.Name, Firewall: firewall, Limits: waf.Limits{SetSize: firewall.Target().SetSize}, Policy: t.Policy(),
-		}
-	}
-	slices.SortFunc(walls, func(a, b enforce.Wall) int { return strings.Compare(a.Name, b.Name) })
-	return walls, nil
+	f := syncrun.Function{Name: function, Kind: kind, Cloud: "aws", Inputs: inputs, Decode: decodeEvent, Walls: walls}
+	return syncrun.Open(ctx, f, cfg.Settings, out, telemetry.EMF)
 }

@@ -1,4 +1,4 @@
-package main
+package syncrun
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 )
 
 // tell writes the run's own metrics and the one summary line.
-func (h *handler) tell(ctx context.Context, start time.Time, res result, err error) {
+func (f *Function) tell(ctx context.Context, start time.Time, res Result, err error) {
 	var enforced, pending, overflow, spared, failed int
 	for _, t := range res.Targets {
 		enforced, pending, overflow, spared = enforced+t.Enforced, pending+t.Pending, overflow+t.Overflow, max(spared, t.Spared)
@@ -21,13 +21,13 @@ func (h *handler) tell(ctx context.Context, start time.Time, res result, err err
 		}
 	}
 	if errors.Is(err, enforce.ErrAllowlist) {
-		h.metrics.Emit(telemetry.Labels{}, telemetry.Values{telemetry.AllowlistUnreadable: 1})
+		f.Metrics.Emit(telemetry.Labels{}, telemetry.Values{telemetry.AllowlistUnreadable: 1})
 	}
 	skipped := slices.ContainsFunc(res.Targets, func(t enforce.Result) bool { return t.Skipped != "" })
 	if err == nil && !res.asked && !skipped {
-		h.metrics.Success(telemetry.Labels{}, telemetry.Values{telemetry.DurationMS: float64(h.now().Sub(start).Milliseconds())})
+		f.Metrics.Success(telemetry.Labels{}, telemetry.Values{telemetry.DurationMS: float64(f.Now().Sub(start).Milliseconds())})
 	}
-	telemetry.Done(ctx, h.log, function, start, err,
+	telemetry.Done(ctx, f.Log, f.Name, start, err,
 		slog.Time("as_of", res.AsOf), slog.String("mode", res.Mode), slog.Uint64("generation", res.Generation),
 		slog.Int("targets", len(res.Targets)), slog.Int("failed", failed), slog.Int("passes", res.Passes), slog.Int("enforced", enforced),
 		slog.Int("pending", pending), slog.Int("overflow", overflow), slog.Int("spared", spared),
@@ -36,7 +36,7 @@ func (h *handler) tell(ctx context.Context, start time.Time, res result, err err
 
 // tellPass writes a line about one pass of a run that stays, if it did something:
 // the summary at the end knows only each target's last one.
-func (h *handler) tellPass(ctx context.Context, t enforce.Result, err error) {
+func (f *Function) tellPass(ctx context.Context, t enforce.Result, err error) {
 	if t.Writes == 0 && err == nil {
 		return
 	}
@@ -48,16 +48,16 @@ func (h *handler) tellPass(ctx context.Context, t enforce.Result, err error) {
 	if err != nil {
 		level, attrs = slog.LevelError, append(attrs, slog.Any("err", err))
 	}
-	h.log.LogAttrs(ctx, level, function+" pass", attrs...)
+	f.Log.LogAttrs(ctx, level, f.Name+" pass", attrs...)
 }
 
 // count writes the metrics of one pass over one target. What a wall holds is told only by a
 // pass that went well: after an error it is not known, and 0 would be a lie.
-func (h *handler) count(t enforce.Result, asked bool) {
+func (f *Function) count(t enforce.Result, asked bool) {
 	if t.Skipped != "" {
 		return
 	}
-	labels := telemetry.Labels{Cloud: "aws", Target: t.Name}
+	labels := telemetry.Labels{Cloud: f.Cloud, Target: t.Name}
 	values := telemetry.Values{
 		telemetry.WAFPutTotal: float64(t.Writes), telemetry.OverflowTotal: float64(t.Overflow), telemetry.DriftTotal: float64(len(t.Drift)),
 		telemetry.GuardTripped: one(t.Guarded), telemetry.Held: one(t.Held != nil),
@@ -66,16 +66,16 @@ func (h *handler) count(t enforce.Result, asked bool) {
 		values[telemetry.Effective] = one(*t.Effective)
 	}
 	if t.Error != "" {
-		h.metrics.Emit(labels, values)
+		f.Metrics.Emit(labels, values)
 		return
 	}
 	values[telemetry.EntriesDesired], values[telemetry.EntriesEnforced] = float64(t.Desired), float64(t.Enforced)
 	values[telemetry.PendingTotal] = float64(t.Pending)
 	if asked {
-		h.metrics.Emit(labels, values)
+		f.Metrics.Emit(labels, values)
 		return
 	}
-	h.metrics.Success(labels, values)
+	f.Metrics.Success(labels, values)
 }
 
 // one is 1 for yes.

@@ -1,4 +1,4 @@
-package main
+package syncrun
 
 import (
 	"bytes"
@@ -224,9 +224,9 @@ func entry(key string, expires time.Time) blocklist.Entry {
 	return blocklist.Entry{Indicator: ind, Severity: threat.High, Count: 101, LastSeen: today.Add(-time.Hour), ExpiresAt: expires}
 }
 
-// newHandler returns a handler over a list of three addresses and an account, one
+// newFunction returns a function over a list of three addresses and an account, one
 // of the addresses being allowlisted meanwhile.
-func newHandler(walls ...*fakeWall) (*handler, *fakeList, *bytes.Buffer) {
+func newFunction(walls ...*fakeWall) (*Function, *fakeList, *bytes.Buffer) {
 	later := today.Add(time.Hour)
 	list := &fakeList{
 		snapshot: blocklist.Snapshot{Epoch: "epoch-1", Generation: 42, Entries: []blocklist.Entry{
@@ -241,14 +241,15 @@ func newHandler(walls ...*fakeWall) (*handler, *fakeList, *bytes.Buffer) {
 		},
 	}
 	var out bytes.Buffer
-	h := &handler{
-		list: list, enforce: true, now: func() time.Time { return today },
-		log: telemetry.New(&out, function), metrics: telemetry.NewMetrics(&out, func() time.Time { return today }, telemetry.EMF, function),
+	f := &Function{
+		Name: "sync-aws-waf", Kind: "aws-waf", Cloud: "aws", Inputs: inputs, Decode: inputs.Timer,
+		List: list, Enforce: true, Now: func() time.Time { return today },
+		Log: telemetry.New(&out, "sync-aws-waf"), Metrics: telemetry.NewMetrics(&out, func() time.Time { return today }, telemetry.EMF, "sync-aws-waf"),
 	}
 	for _, w := range walls {
-		h.walls = append(h.walls, w.wall())
+		f.Walls = append(f.Walls, w.wall())
 	}
-	return h, list, &out
+	return f, list, &out
 }
 
 // lines returns the JSON lines of out that have the key.
@@ -269,8 +270,8 @@ func lines(t *testing.T, out *bytes.Buffer, key string) []map[string]any {
 
 func TestHandleMakesEveryTargetEqualToTheList(t *testing.T) {
 	a, b := &fakeWall{name: "a"}, &fakeWall{name: "b"}
-	h, list, out := newHandler(a, b)
-	got, err := h.Handle(t.Context(), sample(t, "sync-aws-waf.schedule.json"))
+	f, list, out := newFunction(a, b)
+	got, err := f.Handle(t.Context(), tick("2026-05-28T20:25:00Z"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -292,7 +293,7 @@ func TestHandleMakesEveryTargetEqualToTheList(t *testing.T) {
 	if diff := cmp.Diff(map[string][]string{"aws-waf:a": {"1-0", "2-0"}, "aws-waf:b": {"1-0"}}, list.acked); diff != "" {
 		t.Errorf("acknowledged (-want +got):\n%s", diff)
 	}
-	if s := list.status["a"]; s.Epoch != "epoch-1" || s.Generation != 42 || s.Result.Enforced != 2 || s.Mode != modeSync {
+	if s := list.status["aws-waf:a"]; s.Epoch != "epoch-1" || s.Generation != 42 || s.Result.Enforced != 2 || s.Mode != ModeSync {
 		t.Errorf("status = %+v", s)
 	}
 	if n := strings.Count(strings.Join(list.calls, ","), "Each"); n != 1 {
@@ -308,8 +309,8 @@ func TestHandleMakesEveryTargetEqualToTheList(t *testing.T) {
 
 func TestOneFailingTargetStopsNoOther(t *testing.T) {
 	a, b := &fakeWall{name: "a", err: waf.ErrDenied}, &fakeWall{name: "b"}
-	h, list, out := newHandler(a, b)
-	got, err := h.Handle(t.Context(), []byte(`{}`))
+	f, list, out := newFunction(a, b)
+	got, err := f.Handle(t.Context(), []byte(`{}`))
 	if !errors.Is(err, waf.ErrDenied) || !strings.Contains(err.Error(), "target a: reconcile a: look: ") {
 		t.Errorf("error = %v, want target a's", err)
 	}
@@ -319,7 +320,7 @@ func TestOneFailingTargetStopsNoOther(t *testing.T) {
 	if diff := cmp.Diff(map[string][]string{"aws-waf:b": {"1-0"}}, list.acked); diff != "" {
 		t.Errorf("acknowledged (-want +got):\n%s", diff)
 	}
-	if s := list.status["a"]; !strings.Contains(s.Result.Error, "access denied") {
+	if s := list.status["aws-waf:a"]; !strings.Contains(s.Result.Error, "access denied") {
 		t.Errorf("status of a = %+v, want its error", s)
 	}
 	for _, line := range lines(t, out, "last_success_timestamp") {
@@ -344,9 +345,9 @@ func TestNothingIsPlannedFromAListThatCannotBeTrusted(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			a, b := &fakeWall{name: "a"}, &fakeWall{name: "b"}
-			h, list, out := newHandler(a, b)
+			f, list, out := newFunction(a, b)
 			list.fail = map[string]error{tt.method: tt.err}
-			got, err := h.Handle(t.Context(), []byte(`{"mode":"sync"}`))
+			got, err := f.Handle(t.Context(), []byte(`{"mode":"sync"}`))
 			if !errors.Is(err, tt.err) {
 				t.Errorf("error = %v, want %v", err, tt.err)
 			}
@@ -370,8 +371,8 @@ func TestNothingIsPlannedFromAListThatCannotBeTrusted(t *testing.T) {
 }
 
 func TestNoticesOfADeadRunAreTakenOverOnce(t *testing.T) {
-	h, list, _ := newHandler(&fakeWall{name: "a"})
-	if _, err := h.Handle(t.Context(), []byte(`{}`)); err != nil {
+	f, list, _ := newFunction(&fakeWall{name: "a"})
+	if _, err := f.Handle(t.Context(), []byte(`{}`)); err != nil {
 		t.Fatal(err)
 	}
 	// The second time, the messages just received must not come back as abandoned.
@@ -384,13 +385,13 @@ func TestAPlanWritesNothingAnywhere(t *testing.T) {
 	for _, payload := range []string{`{"mode":"plan"}`, `{"mode":"sync"}`} {
 		t.Run(payload, func(t *testing.T) {
 			a := &fakeWall{name: "a"}
-			h, list, _ := newHandler(a)
-			h.enforce = payload == `{"mode":"plan"}` // SYNC_MODE=observe, or an operator's question to an enforcing function
-			got, err := h.Handle(t.Context(), []byte(payload))
+			f, list, _ := newFunction(a)
+			f.Enforce = payload == `{"mode":"plan"}` // SYNC_MODE=observe, or an operator's question to an enforcing function
+			got, err := f.Handle(t.Context(), []byte(payload))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got.Mode != modePlan || a.looked() != 1 || len(a.holds()) != 0 || got.Writes != 0 {
+			if got.Mode != ModePlan || a.looked() != 1 || len(a.holds()) != 0 || got.Writes != 0 {
 				t.Errorf("mode %q, wall looked at %d times, holds %v; want one dry run", got.Mode, a.looked(), a.holds())
 			}
 			for _, call := range list.calls {
@@ -398,7 +399,7 @@ func TestAPlanWritesNothingAnywhere(t *testing.T) {
 					t.Errorf("a dry run called %s", call)
 				}
 			}
-			if _, saved := list.status["a"]; saved == h.enforce {
+			if _, saved := list.status["aws-waf:a"]; saved == f.Enforce {
 				t.Errorf("status saved: %t; want it of scheduled runs only", saved)
 			}
 		})
@@ -407,9 +408,9 @@ func TestAPlanWritesNothingAnywhere(t *testing.T) {
 
 func TestAHeldLeaseIsLeftAlone(t *testing.T) {
 	a, b := &fakeWall{name: "a"}, &fakeWall{name: "b"}
-	h, list, out := newHandler(a, b)
+	f, list, out := newFunction(a, b)
 	list.held = map[string]bool{"sync:aws-waf:a": true}
-	got, err := h.Handle(t.Context(), []byte(`{}`))
+	got, err := f.Handle(t.Context(), []byte(`{}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -425,33 +426,33 @@ func TestAHeldLeaseIsLeftAlone(t *testing.T) {
 
 func TestTargetsAreChosenByName(t *testing.T) {
 	a, b := &fakeWall{name: "a"}, &fakeWall{name: "b"}
-	h, _, _ := newHandler(a, b)
-	if _, err := h.Handle(t.Context(), []byte(`{"targets":["b"]}`)); err != nil {
+	f, _, _ := newFunction(a, b)
+	if _, err := f.Handle(t.Context(), []byte(`{"targets":["b"]}`)); err != nil {
 		t.Fatal(err)
 	}
 	if a.looked() != 0 || b.looked() != 1 {
 		t.Errorf("looked %d times at a, %d at b; want b alone", a.looked(), b.looked())
 	}
-	_, err := h.Handle(t.Context(), []byte(`{"targets":["edge"]}`))
-	if !errors.Is(err, errBadEvent) || !strings.Contains(err.Error(), `"edge": want names from WAF_TARGETS: a, b`) {
+	_, err := f.Handle(t.Context(), []byte(`{"targets":["edge"]}`))
+	if !errors.Is(err, ErrBadEvent) || !strings.Contains(err.Error(), `"edge": want names from WAF_TARGETS: a, b`) {
 		t.Errorf("error = %v, want the known names", err)
 	}
 }
 
-func TestWorkStopsBeforeLambdasDeadlineAndIsRecorded(t *testing.T) {
+func TestWorkStopsBeforeTheDeadlineAndIsRecorded(t *testing.T) {
 	a, b := &fakeWall{name: "a", hang: true}, &fakeWall{name: "b"}
-	h, list, _ := newHandler(a, b)
-	h.now = time.Now
+	f, list, _ := newFunction(a, b)
+	f.Now = time.Now
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	_, err := h.Handle(ctx, []byte(`{}`))
+	_, err := f.Handle(ctx, []byte(`{}`))
 	if !errors.Is(err, waf.ErrOutOfTime) {
 		t.Fatalf("error = %v, want ErrOutOfTime", err)
 	}
 	if ctx.Err() != nil {
 		t.Error("the run used its whole time")
 	}
-	if s := list.status["a"]; s.Result.Error == "" {
+	if s := list.status["aws-waf:a"]; s.Result.Error == "" {
 		t.Errorf("status of a = %+v, want the error", s.Result)
 	}
 	if !slices.Contains(list.calls, "Release sync:aws-waf:a") {
@@ -464,14 +465,36 @@ func TestWorkStopsBeforeLambdasDeadlineAndIsRecorded(t *testing.T) {
 
 func TestABadEventIsNeverASuccess(t *testing.T) {
 	a := &fakeWall{name: "a"}
-	h, list, out := newHandler(a)
-	if _, err := h.Handle(t.Context(), sample(t, "sync-aws-waf.malformed.json")); !errors.Is(err, errBadEvent) {
-		t.Errorf("error = %v, want errBadEvent", err)
+	f, list, out := newFunction(a)
+	if _, err := f.Handle(t.Context(), []byte(`{"mode":"sink","targets":["edge"]}`)); !errors.Is(err, ErrBadEvent) {
+		t.Errorf("error = %v, want ErrBadEvent", err)
 	}
 	if a.looked() != 0 || len(list.calls) != 0 {
 		t.Errorf("a bad event caused %v", list.calls)
 	}
 	if done := lines(t, out, "outcome"); len(done) != 1 || done[0]["outcome"] != "error" || done[0]["level"] != slog.LevelError.String() {
 		t.Errorf("summary = %v, want one error line", done)
+	}
+}
+
+func TestEachFunctionHasItsOwnNameKindAndCloud(t *testing.T) {
+	f, list, out := newFunction(&fakeWall{name: "a"})
+	f.Name, f.Kind, f.Cloud, f.Inputs.Setting = "sync-elsewhere", "elsewhere", "cloudy", "ELSEWHERE_TARGETS"
+	if _, err := f.Handle(t.Context(), []byte(`{}`)); err != nil {
+		t.Fatal(err)
+	}
+	for _, call := range []string{"Acquire sync:elsewhere:a", "Receive elsewhere:a"} {
+		if !slices.Contains(list.calls, call) {
+			t.Errorf("calls = %v, want %s", list.calls, call)
+		}
+	}
+	if found := lines(t, out, "waf_put_total"); len(found) != 1 || found[0]["cloud"] != "cloudy" {
+		t.Errorf("metrics = %v, want the cloud's name", found)
+	}
+	if done := lines(t, out, "outcome"); len(done) != 1 || done[0]["msg"] != "sync-elsewhere done" {
+		t.Errorf("summary = %v, want the function's name", done)
+	}
+	if _, err := f.Handle(t.Context(), []byte(`{"targets":["z"]}`)); err == nil || !strings.Contains(err.Error(), "ELSEWHERE_TARGETS") {
+		t.Errorf("error = %v, want the setting's name", err)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package syncrun
 
 import (
 	"context"
@@ -13,20 +13,20 @@ import (
 
 // handled is what Handle came to.
 type handled struct {
-	res  result
+	res  Result
 	err  error
 	took time.Duration
 }
 
-// handle runs Handle beside the test, on the bubble's clock, with Lambda's own timeout.
-func handle(h *handler, payload string, timeout time.Duration) <-chan handled {
-	h.now = time.Now
+// handle runs Handle beside the test, on the bubble's clock, with a platform's timeout.
+func handle(f *Function, payload string, timeout time.Duration) <-chan handled {
+	f.Now = time.Now
 	done := make(chan handled, 1)
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), timeout)
 		defer cancel()
 		start := time.Now()
-		res, err := h.Handle(ctx, []byte(payload))
+		res, err := f.Handle(ctx, []byte(payload))
 		done <- handled{res, err, time.Since(start)}
 	}()
 	return done
@@ -35,8 +35,8 @@ func handle(h *handler, payload string, timeout time.Duration) <-chan handled {
 func TestWhatIsAnnouncedWhileItStaysIsEnforcedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := &fakeWall{name: "a"}, &fakeWall{name: "b"}
-		h, list, out := newHandler(a, b)
-		done := handle(h, `{"wait":"50s"}`, 5*time.Minute)
+		f, list, out := newFunction(a, b)
+		done := handle(f, `{"wait":"50s"}`, 5*time.Minute)
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		list.announce("ip:203.0.113.99")
@@ -74,8 +74,8 @@ func TestWhatIsAnnouncedWhileItStaysIsEnforcedAtOnce(t *testing.T) {
 func TestALaterPassThatFailsMakesTheRunFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := &fakeWall{name: "a"}, &fakeWall{name: "b"}
-		h, list, _ := newHandler(a, b)
-		done := handle(h, `{"wait":"50s"}`, 5*time.Minute)
+		f, list, _ := newFunction(a, b)
+		done := handle(f, `{"wait":"50s"}`, 5*time.Minute)
 		time.Sleep(10 * time.Second)
 		a.mu.Lock()
 		a.err = waf.ErrDenied
@@ -94,19 +94,19 @@ func TestOnlyWhoWritesStays(t *testing.T) {
 		timeout time.Duration
 		want    time.Duration
 	}{
-		"a tick of the schedule":              {payload: tick, timeout: 5 * time.Minute, want: 50 * time.Second},
+		"a tick of the schedule":              {payload: old, timeout: 5 * time.Minute, want: 50 * time.Second},
 		"an operator's call":                  {payload: `{}`, timeout: 5 * time.Minute},
 		"a plan":                              {payload: `{"mode":"plan"}`, timeout: 5 * time.Minute},
 		"a verifying run":                     {payload: `{"mode":"verify"}`, timeout: 5 * time.Minute},
 		"a call that asks to":                 {payload: `{"wait":20}`, timeout: 5 * time.Minute, want: 20 * time.Second},
-		"a tick that only observes":           {payload: tick, observe: true, timeout: 5 * time.Minute},
+		"a tick that only observes":           {payload: old, observe: true, timeout: 5 * time.Minute},
 		"a call that asks to and may not act": {payload: `{"wait":20}`, observe: true, timeout: 5 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h, _, _ := newHandler(&fakeWall{name: "a"})
-				h.enforce, h.wait = !tt.observe, 50*time.Second
-				if got := <-handle(h, tt.payload, tt.timeout); got.err != nil || got.took != tt.want {
+				f, _, _ := newFunction(&fakeWall{name: "a"})
+				f.Enforce, f.Wait = !tt.observe, 50*time.Second
+				if got := <-handle(f, tt.payload, tt.timeout); got.err != nil || got.took != tt.want {
 					t.Errorf("stayed %s, error %v; want %s", got.took, got.err, tt.want)
 				}
 			})
@@ -116,13 +116,13 @@ func TestOnlyWhoWritesStays(t *testing.T) {
 
 func TestARunLeavesBeforeItsTimeoutCutsItShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h, _, _ := newHandler(&fakeWall{name: "a"})
-		h.wait = 50 * time.Second
-		if got := <-handle(h, tick, 30*time.Second); got.err != nil || got.took >= 30*time.Second || got.took < 10*time.Second {
+		f, _, _ := newFunction(&fakeWall{name: "a"})
+		f.Wait = 50 * time.Second
+		if got := <-handle(f, old, 30*time.Second); got.err != nil || got.took >= 30*time.Second || got.took < 10*time.Second {
 			t.Errorf("stayed %s of 30 s, error %v", got.took, got.err)
 		}
 	})
 }
 
-// tick is a schedule's event from before the bubble's clock began.
-const tick = `{"source":"aws.scheduler","detail-type":"Scheduled Event","time":"1999-12-31T23:59:59Z","detail":"{}"}`
+// old is a tick from before the bubble's clock began.
+var old = string(tick("1999-12-31T23:59:59Z"))
