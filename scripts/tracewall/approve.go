@@ -50,7 +50,7 @@ func runApprove(ctx context.Context, a *app, args []string) error {
 	}
 	switch {
 	case len(rest) == 0:
-		return usagef("no target is named: want a name from WAF_TARGETS")
+		return usagef("no target is named: want a name from one of %s", targetSettings())
 	case len(rest) > 1:
 		return usagef("argument %q: want one target", rest[1])
 	}
@@ -75,10 +75,7 @@ func runApprove(ctx context.Context, a *app, args []string) error {
 }
 
 func (a *app) approve(ctx context.Context, store approveStore, target string) (approved, error) {
-	text, err := store.Status(ctx, target)
-	if errors.Is(err, blocklist.ErrNoReport) {
-		return approved{}, usagef("nothing is held: no run of target %q is known", target)
-	}
+	target, text, err := findStatus(ctx, store, target)
 	if err != nil {
 		return approved{}, err
 	}
@@ -95,6 +92,37 @@ func (a *app) approve(ctx context.Context, store approveStore, target string) (a
 		return approved{}, err
 	}
 	return approved{Target: target, Held: *s.Held, HeldAt: s.AsOf, ApprovedUntil: now.Add(blocklist.ApprovalTTL)}, nil
+}
+
+// findStatus returns the key of a target that is named with its cloud or, if only one cloud has such
+// a target, without, and the status of its last run.
+func findStatus(ctx context.Context, store approveStore, name string) (key string, status []byte, err error) {
+	keys := []string{name}
+	if !strings.Contains(name, ":") {
+		keys = nil
+		for _, kind := range kinds() {
+			keys = append(keys, enforce.Key(kind, name))
+		}
+	}
+	var found []string
+	for _, k := range keys {
+		text, err := store.Status(ctx, k)
+		if errors.Is(err, blocklist.ErrNoReport) {
+			continue
+		}
+		if err != nil {
+			return "", nil, err
+		}
+		found, key, status = append(found, k), k, text
+	}
+	switch len(found) {
+	case 0:
+		return "", nil, usagef("nothing is held: no run of target %q is known", name)
+	case 1:
+		return key, status, nil
+	default:
+		return "", nil, usagef("target %q: want one of %s", name, strings.Join(found, ", "))
+	}
 }
 
 // user is who is typing, as far as the environment tells; it is for people who read it later.

@@ -58,7 +58,7 @@ func (a *app) benchLines(ctx context.Context, f benchFlags, res *benchResult) er
 		line.Say(fmt.Sprintf("judging the story file, run %d of %d", run+1, lineRuns))
 		began := time.Now()
 		var out, said bytes.Buffer
-		cmd := exec.CommandContext(ctx, self, "local", "--once", "--json", "--logs", file, "--format", "story", "--waf-latency", f.latency.String())
+		cmd := exec.CommandContext(ctx, self, "local", "--once", "--json", "--logs", file, "--format", "story", "--walls", "aws-waf", "--waf-latency", f.latency.String())
 		cmd.Stdout, cmd.Stderr = &out, &said
 		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 		cmd.WaitDelay = 10 * time.Second

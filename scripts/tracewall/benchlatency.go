@@ -13,6 +13,7 @@ import (
 	"go4.org/netipx"
 
 	"github.com/tracewall/tracewall/scripts/tracewall/internal/localcloud"
+	"github.com/tracewall/tracewall/scripts/tracewall/internal/report"
 	"github.com/tracewall/tracewall/scripts/tracewall/internal/story"
 )
 
@@ -26,7 +27,7 @@ func (a *app) benchSession(ctx context.Context, latency time.Duration, rates boo
 	s := a.newSession(localFlags{json: true, latency: latency})
 	s.line.Say("starting the local cloud")
 	s.cloud, err = localcloud.New(ctx, localcloud.Config{
-		Root: root, Clock: s.clock, Logstore: storyLogstore, Fields: []string{"msg", "trace_id"}, Format: "story", Latency: latency, Rates: rates, Lookback: 45 * time.Minute,
+		Root: root, Clock: s.clock, Logstore: storyLogstore, Fields: []string{"msg", "trace_id"}, Format: "story", Latency: latency, Rates: rates, Lookback: 45 * time.Minute, OnlyAWS: true,
 	})
 	if err != nil {
 		return nil, nil, err
@@ -163,22 +164,33 @@ func wholeMinute(rest []float64) []float64 {
 	return out
 }
 
-// allBlocked holds the wall against a burst: a fast answer that is wrong is no answer.
+// allBlocked holds the walls against a burst: a fast answer that is wrong is no answer. A wall
+// that has room for a part only is not asked.
 func (s *session) allBlocked(burst *story.Story) error {
-	var b netipx.IPSetBuilder
-	for _, p := range s.cloud.Enforced() {
-		b.AddPrefix(p)
-	}
-	wall, err := b.IPSet()
-	if err != nil {
-		return err
-	}
-	for _, addr := range burst.Cast().Attackers {
-		if !wall.Contains(addr) {
-			return fmt.Errorf("%s attacked and is not on the wall", addr)
+	for _, w := range s.cloud.Walls() {
+		if s.full(w) {
+			continue
+		}
+		var b netipx.IPSetBuilder
+		for _, p := range w.Enforced() {
+			b.AddPrefix(p)
+		}
+		wall, err := b.IPSet()
+		if err != nil {
+			return err
+		}
+		for _, addr := range burst.Cast().Attackers {
+			if !wall.Contains(addr) {
+				return fmt.Errorf("%s attacked and is not on %s", addr, w.Title)
+			}
 		}
 	}
 	return nil
+}
+
+// full tells whether a wall had no room for all when it was last written.
+func (s *session) full(w localcloud.Wall) bool {
+	return slices.ContainsFunc(s.report.Targets, func(t report.Target) bool { return t.Kind == w.Kind && t.Name == w.Name && t.Overflow > 0 })
 }
 
 // The deployed schedules: a timer of one minute for detect (s.yaml) and for sync-aws-waf (template.yaml), and the

@@ -14,11 +14,11 @@ import (
 	"github.com/tracewall/tracewall/shared/blocklist/redisstore"
 	"github.com/tracewall/tracewall/shared/enforce"
 	"github.com/tracewall/tracewall/shared/waf"
-	"github.com/tracewall/tracewall/shared/waf/awswaf"
 )
 
 // detached is what became of one target.
 type detached struct {
+	Kind  string   `json:"kind"`
 	Name  string   `json:"name"`
 	Mode  string   `json:"mode"`
 	Done  []string `json:"done"`
@@ -28,8 +28,8 @@ type detached struct {
 }
 
 // detach takes all that is ours off the chosen targets, or what they left behind in the mode that f names.
-func (a *app) detach(ctx context.Context, targets []awswaf.Target, f syncFlags) error {
-	sdk, err := awsSettings(ctx)
+func (a *app) detach(ctx context.Context, from cloudTargets, f syncFlags) error {
+	open, err := from.connect(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -42,18 +42,17 @@ func (a *app) detach(ctx context.Context, targets []awswaf.Target, f syncFlags) 
 	} else {
 		fmt.Fprintln(a.stderr, "REDIS_URL is not set: no lease keeps a scheduled run out meanwhile")
 	}
-	pace := awswaf.NewPace(awswaf.WriteEvery, awswaf.ReadEvery)
 	var all []detached
 	var errs []error
-	for _, t := range targets {
-		one := detached{Name: t.Name, Mode: cmp.Or(f.mode, t.Mode), Done: []string{}}
-		one.whole = one.Mode == t.Mode
-		firewall, err := awswaf.New(sdk, t, awswaf.WithPace(pace))
+	for _, t := range from.some {
+		one := detached{Kind: t.kind, Name: t.name, Mode: cmp.Or(f.mode, t.mode), Done: []string{}}
+		one.whole = one.Mode == t.mode
+		firewall, err := open(t)
 		if err != nil {
-			return usageError{fmt.Errorf("target %s: %w", t.Name, err)}
+			return usageError{fmt.Errorf("target %s: %w", t.name, err)}
 		}
 		if err := a.detachOne(ctx, store, firewall, f.dryRun, &one); err != nil {
-			err = fmt.Errorf("target %s: %w", t.Name, err)
+			err = fmt.Errorf("target %s: %w", t.name, err)
 			one.Error = err.Error()
 			errs = append(errs, err)
 		}
@@ -79,7 +78,7 @@ func (a *app) detachOne(ctx context.Context, store *redisstore.Store, firewall w
 	}
 	if store != nil && !dryRun {
 		// The name of the lease is the scheduled run's: the two never work at once.
-		lease, err := store.Acquire(ctx, "sync:"+wallKind+":"+one.Name, time.Hour)
+		lease, err := store.Acquire(ctx, "sync:"+enforce.Key(one.Kind, one.Name), time.Hour)
 		if errors.Is(err, blocklist.ErrLeaseHeld) {
 			return guardError{fmt.Errorf("nothing was done: %w; try again when it is through", err)}
 		}
@@ -92,7 +91,11 @@ func (a *app) detachOne(ctx context.Context, store *redisstore.Store, firewall w
 			_ = lease.Release(end)
 		}()
 	}
-	done, err := d.DetachMode(ctx, one.Mode, dryRun)
+	mode := one.Mode
+	if one.whole {
+		mode = "" // whatever it is: "auto" is none that could be left behind
+	}
+	done, err := d.DetachMode(ctx, mode, dryRun)
 	one.Done = append(one.Done, done...)
 	if err != nil || dryRun || store == nil || !one.whole {
 		return err
@@ -101,7 +104,7 @@ func (a *app) detachOne(ctx context.Context, store *redisstore.Store, firewall w
 	// one, must not take it for drift.
 	text, err := json.Marshal(enforce.Status{AsOf: a.now().UTC().Truncate(time.Second), Mode: modeDetached})
 	if err == nil {
-		err = store.SaveStatus(ctx, one.Name, text)
+		err = store.SaveStatus(ctx, enforce.Key(one.Kind, one.Name), text)
 	}
 	return err
 }
@@ -132,6 +135,6 @@ func (d detached) print(w io.Writer, dryRun bool) {
 		line("  %s", step)
 	}
 	if d.Error == "" && d.whole && !dryRun {
-		line("  unless SYNC_MODE is observe or the target is gone from WAF_TARGETS, the next scheduled run makes what it lacks anew")
+		line("  unless SYNC_MODE is observe or the target is gone from its variable, the next scheduled run makes what it lacks anew")
 	}
 }

@@ -24,10 +24,10 @@ the list, who has allowlisted it, and for each firewall target what the last run
 
 An IPv6 address is explained by its /64, by which tracewall judges. A range also lists what is on the list
 inside of it. It asks Redis only and changes nothing; what it says of a firewall is what the target's last run
-proved, and as old as that run, whose time it tells. tracewall sync aws-waf --verify proves anew.
+proved, and as old as that run, whose time it tells. tracewall sync CLOUD --verify proves anew.
 
 --json prints one object: {"indicator","asked","as_of","listed","entry":{as in list},"around":[entries],"inside":[],
-"inside_total","allowlisted","past":{"ended_at","unblocked_at","strikes"},"targets":[{"name","state","reason","by","as_of",
+"inside_total","allowlisted","past":{"ended_at","unblocked_at","strikes"},"targets":[{"kind","name","state","reason","by","as_of",
 "generation","behind","proof":{"as_of","effective","reasons":[],"web_acls":[{"name","rule","priority","action","behind":[],
 "ahead":[],"resources":[],"resource_count"}]},"held","drift":[],"error"}]}. What is not known is absent or null.`
 

@@ -104,11 +104,11 @@ func TestEveryTargetHasItsOwnAnswer(t *testing.T) {
 	entry := blocklist.Entry{Indicator: ind, Source: blocklist.SourceDetect, ExpiresAt: now.Add(time.Hour)}
 	store := fakeExplained{
 		about:  redisstore.About{Generation: 8, Entry: &entry},
-		groups: []string{"ali-waf:shop", "aws-waf:broken", "aws-waf:left", "aws-waf:never", "aws-waf:old"},
+		groups: []string{"other-waf:shop", "tencent:old", "aws-waf:broken", "aws-waf:left", "aws-waf:never", "aws-waf:old"},
 		status: map[string]string{
-			"broken": `{"as_of":`,
-			"left":   `{"as_of":"2026-05-28T20:24:00Z","mode":"detached","result":{},"report":{"plan":[],"sets":[]},"entries":{}}`,
-			"old":    `{"as_of":"2026-05-28T20:24:00Z","mode":"sync","generation":7,"result":{},"report":{"plan":[],"sets":[]},"entries":{"default":"enforced"}}`,
+			"aws-waf:broken": `{"as_of":`,
+			"aws-waf:left":   `{"as_of":"2026-05-28T20:24:00Z","mode":"detached","result":{},"report":{"plan":[],"sets":[]},"entries":{}}`,
+			"aws-waf:old":    `{"as_of":"2026-05-28T20:24:00Z","mode":"sync","generation":7,"result":{},"report":{"plan":[],"sets":[]},"entries":{"default":"enforced"}}`,
 		},
 	}
 	a := &app{lookup: func(string) (string, bool) { return "", false }, now: func() time.Time { return now }}
@@ -122,11 +122,14 @@ func TestEveryTargetHasItsOwnAnswer(t *testing.T) {
 		}
 		got := map[string]explainedTarget{}
 		for _, target := range x.Targets {
-			got[target.Name] = target
+			got[enforce.Key(target.Kind, target.Name)] = target
 		}
-		want := map[string]enforce.State{"broken": stateUnknown, "left": enforce.StatePending, "never": stateUnknown, "old": enforce.StatePending}
+		want := map[string]enforce.State{
+			"aws-waf:broken": stateUnknown, "aws-waf:left": enforce.StatePending, "aws-waf:never": stateUnknown, "aws-waf:old": enforce.StatePending,
+			"tencent:old": stateUnknown, // of the same name, and nothing to do with the other
+		}
 		if len(got) != len(want) {
-			t.Errorf("targets = %+v, want those of AWS WAF", x.Targets)
+			t.Errorf("targets = %+v, want those of all clouds", x.Targets)
 		}
 		for name, state := range want {
 			if allowed {
@@ -136,8 +139,8 @@ func TestEveryTargetHasItsOwnAnswer(t *testing.T) {
 				t.Errorf("%s (allowlisted: %t) = %+v, want %s and why", name, allowed, got[name], state)
 			}
 		}
-		if !got["old"].Behind || got["left"].Behind {
-			t.Errorf("old behind: %t, left behind: %t; want the list's changes told of the one that follows it", got["old"].Behind, got["left"].Behind)
+		if !got["aws-waf:old"].Behind || got["aws-waf:left"].Behind {
+			t.Errorf("old behind: %t, left behind: %t; want the list's changes told of the one that follows it", got["aws-waf:old"].Behind, got["aws-waf:left"].Behind)
 		}
 	}
 }

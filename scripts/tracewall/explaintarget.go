@@ -24,6 +24,7 @@ const (
 
 // explainedTarget is what one target's last run knows of the Indicator.
 type explainedTarget struct {
+	Kind       string        `json:"kind"`
 	Name       string        `json:"name"`
 	Wall       string        `json:"wall,omitempty"` // for people
 	State      enforce.State `json:"state"`
@@ -39,7 +40,7 @@ type explainedTarget struct {
 	Error      string        `json:"error,omitempty"`
 }
 
-// knownTargets are those that have ever been written, and those of WAF_TARGETS.
+// knownTargets are those that have ever been written, and those that are configured, by their keys.
 func (a *app) knownTargets(ctx context.Context, store explainStore) ([]string, error) {
 	groups, err := store.Groups(ctx)
 	if err != nil {
@@ -47,27 +48,37 @@ func (a *app) knownTargets(ctx context.Context, store explainStore) ([]string, e
 	}
 	var all []string
 	for _, g := range groups {
-		if name, ok := strings.CutPrefix(g, wallKind+":"); ok {
-			all = append(all, name)
+		if kind, _ := splitKey(g); slices.Contains(kinds(), kind) {
+			all = append(all, g)
 		}
 	}
-	if text, _ := a.lookup("WAF_TARGETS"); strings.TrimSpace(text) != "" {
-		targets, err := a.targets()
+	for _, c := range clouds() {
+		if !c.isSet(a) {
+			continue
+		}
+		targets, err := c.targets(a)
 		if err != nil {
 			return nil, err
 		}
 		for _, t := range targets {
-			all = append(all, t.Name)
+			all = append(all, enforce.Key(t.kind, t.name))
 		}
 	}
 	slices.Sort(all)
 	return slices.Compact(all), nil
 }
 
+// splitKey is the inverse of enforce.Key.
+func splitKey(key string) (kind, name string) {
+	kind, name, _ = strings.Cut(key, ":")
+	return kind, name
+}
+
 // target reads what a target's last run knew. generation is the list's own.
-func (x explained) target(ctx context.Context, store explainStore, name string, generation uint64) (explainedTarget, error) {
-	t := explainedTarget{Name: name, State: stateUnknown, Reason: "no run of this target is known"}
-	text, err := store.Status(ctx, name)
+func (x explained) target(ctx context.Context, store explainStore, key string, generation uint64) (explainedTarget, error) {
+	t := explainedTarget{State: stateUnknown, Reason: "no run of this target is known"}
+	t.Kind, t.Name = splitKey(key)
+	text, err := store.Status(ctx, key)
 	if errors.Is(err, blocklist.ErrNoReport) {
 		return x.judged(t, nil), nil
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tracewall/tracewall/scripts/tracewall/internal/report"
+	"github.com/tracewall/tracewall/shared/enforce"
 	"github.com/tracewall/tracewall/shared/threat"
 	"github.com/tracewall/tracewall/shared/waf"
 )
@@ -50,7 +51,7 @@ func (x explained) print(w io.Writer, accounts bool) {
 		t.print(w, x.AsOf)
 	}
 	if len(x.Targets) == 0 && x.ind.Kind() == threat.KindAddress {
-		line("firewalls", "no target is known: nothing was synced yet, and WAF_TARGETS is not set")
+		line("firewalls", "no target is known: nothing was synced yet, and none of %s is set", targetSettings())
 	}
 }
 
@@ -124,7 +125,7 @@ func (t explainedTarget) print(w io.Writer, now time.Time) {
 	line := func(format string, args ...any) {
 		fmt.Fprintf(w, "    %s\n", report.Safe(fmt.Sprintf(format, args...)))
 	}
-	head := fmt.Sprintf("  %-12s %s", report.Safe(t.Name), report.Safe(string(t.State)))
+	head := fmt.Sprintf("  %-24s %s", report.Safe(t.Kind+" "+t.Name), report.Safe(string(t.State)))
 	switch {
 	case t.Proof != nil && t.Reason != "" && t.Reason == strings.Join(t.Proof.Reasons, "; "):
 		head += ": what the sets hold is not in force, see below"
@@ -150,7 +151,7 @@ func (t explainedTarget) print(w io.Writer, now time.Time) {
 		line("that run failed: %s", t.Error)
 	}
 	if t.Held != nil {
-		line("it is held: %s; tracewall approve %s lets it go on", t.Held.Reason, t.Name)
+		line("it is held: %s; tracewall approve %s lets it go on", t.Held.Reason, enforce.Key(t.Kind, t.Name))
 	}
 	for _, d := range t.Drift {
 		line("changed by somebody else: %s", d)
@@ -159,7 +160,7 @@ func (t explainedTarget) print(w io.Writer, now time.Time) {
 	case t.Proof != nil:
 		printProof(line, *t.Proof)
 	case t.Mode != modeDetached:
-		line("never proven to be in force; tracewall sync aws-waf --verify asks")
+		line("never proven to be in force; tracewall sync %s --verify asks", t.Kind)
 	}
 }
 
@@ -177,7 +178,7 @@ func printProof(line func(string, ...any), p waf.Proof) {
 		line("  %s", r)
 	}
 	for _, u := range p.WebACLs {
-		line("web ACL %s, rule %s, priority %d, %s", u.Name, u.Rule, u.Priority, u.Action)
+		line("it stands in %s: rule %s, priority %d, %s", u.Name, u.Rule, u.Priority, u.Action)
 		if len(u.Behind) > 0 {
 			line("  behind the Allow rules %s: what they let through never gets here", strings.Join(u.Behind, ", "))
 		}

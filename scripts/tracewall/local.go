@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -21,8 +22,8 @@ import (
 )
 
 const localText = `Runs the whole system on this machine, in one process tree on loopback: an embedded Redis, the local Log
-Service (DuckDB), an AWS WAF whose web ACL already has three rules of somebody's own, and the three functions,
-built as they are deployed and called through their clouds' runtime APIs. Needs Go and a C compiler, and a
+Service (DuckDB), firewalls on AWS, Alibaba Cloud and Tencent Cloud that already have rules of somebody's own, and
+the functions, built as they are deployed and called through their clouds' runtime APIs. Needs Go and a C compiler, and a
 clone of the source as working directory. Nothing leaves the machine.
 
 Without --logs it plays an attack: half an hour of log lines, thousands of addresses around one account,
@@ -42,13 +43,14 @@ after one pass.
 --json prints one object: {"rules":[{"id","rows","detections"}], "blocked":[{"indicator","kind":"ip|account",
 "rules":[],"count","first_seen","last_seen","countries":[],"accounts":[],"addresses","expires_at"}], "observed":[the
 same: verdicts that do not block], "spared":[{"indicator","reason"}], "rejected":[{"value","reason"}],
-"targets":[{"name","desired","enforced","overflow","writes","calls"}], "timings_ms":{}}, and besides: "as_of", "input":{"source",
+"targets":[{"kind","name","title","desired","enforced","overflow","writes","calls"}], "timings_ms":{}}, and besides: "as_of", "input":{"source",
 "format","lines","left_out","first","last"}, "kind" and "count" in spared, "count" in rejected, "reason" in blocked and observed.
 Lists are sorted and never null, times are RFC 3339 in UTC. Accounts are whole there and shortened on the terminal.`
 
 // localFlags are the flags of local.
 type localFlags struct {
 	logs, format, allowlist string
+	walls                   string
 	once, json, slsOnly     bool
 	verbose                 bool
 	term, latency           time.Duration
@@ -69,7 +71,8 @@ func runLocal(ctx context.Context, a *app, args []string) error {
 	fs.BoolVar(&f.slsOnly, "sls-only", false, "start the local Log Service alone, for any SLS client")
 	fs.Uint64Var(&f.seed, "seed", 1, "another `number`, another story")
 	fs.IntVar(&f.lines, "lines", story.DefaultLines, "how `many` lines the story has")
-	fs.DurationVar(&f.latency, "waf-latency", 50*time.Millisecond, "how `long` the local AWS WAF takes for each call")
+	fs.StringVar(&f.walls, "walls", "all", "which firewalls there are: all, or `aws-waf` alone")
+	fs.DurationVar(&f.latency, "waf-latency", 50*time.Millisecond, "how `long` the local firewalls take for each call")
 	rest, err := a.parse(fs, args)
 	if err != nil {
 		return err
@@ -84,6 +87,9 @@ func runLocal(ctx context.Context, a *app, args []string) error {
 	}
 	if f.latency < 0 || f.latency > time.Minute {
 		return usagef("--waf-latency %s: want 0s to 1m", f.latency)
+	}
+	if f.walls != "all" && f.walls != "aws-waf" {
+		return usagef("--walls %q: want all or aws-waf", f.walls)
 	}
 	format, err := logfile.ParseFormat(f.format)
 	if err != nil {
@@ -174,7 +180,7 @@ func (s *session) finish(ctx context.Context, now time.Time) error {
 // sync runs the sync function and notes what it did.
 func (s *session) sync(ctx context.Context, now time.Time) error {
 	began := time.Now()
-	s.line.Say("sync-aws-waf is writing to AWS WAF")
+	s.line.Say("the sync functions are writing to the walls")
 	targets, err := s.cloud.Sync(ctx, now)
 	s.took("sync", began)
 	s.line.Done()
@@ -190,9 +196,15 @@ func (s *session) synced(targets []localcloud.Target) error {
 		if t.Error != "" {
 			return fmt.Errorf("target %s: %s", t.Name, t.Error)
 		}
+		i := slices.IndexFunc(s.cloud.Walls(), func(w localcloud.Wall) bool { return w.Kind == t.Kind && w.Name == t.Name })
+		if i < 0 {
+			return fmt.Errorf("target %s %s: want one of the walls that are here", t.Kind, t.Name)
+		}
+		wall := s.cloud.Walls()[i]
 		// What is enforced is asked of the wall itself and not of who wrote it.
 		s.report.SetTarget(report.Target{
-			Name: t.Name, Desired: t.Desired, Enforced: len(s.cloud.Enforced()), Overflow: t.Overflow, Writes: t.Writes, Calls: t.Calls,
+			Kind: t.Kind, Name: t.Name, Title: wall.Title, Desired: t.Desired, Enforced: len(wall.Enforced()),
+			Overflow: t.Overflow, Writes: t.Writes, Calls: t.Calls,
 		})
 	}
 	return nil

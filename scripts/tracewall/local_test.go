@@ -110,8 +110,17 @@ func TestTheStoryEndsAsItShould(t *testing.T) {
 	if diff := cmp.Diff([]string{"", "0.0.0.0", "10.23.0.8", "999.1.1.1"}, rejected); diff != "" {
 		t.Error(diff)
 	}
-	if len(r.Targets) != 1 || r.Targets[0].Enforced != addresses || r.Targets[0].Desired != addresses || r.Targets[0].Overflow != 0 {
-		t.Errorf("targets = %+v, want %d enforced", r.Targets, addresses)
+	room := map[string]int{ // of each wall, for this list
+		"aws-waf shop": addresses, "alibaba-waf shop": addresses, "alibaba-waf shop-border": addresses, "tencent shop-waf": addresses, "tencent shop-group": 400,
+	}
+	for _, target := range r.Targets {
+		want := room[target.Kind+" "+target.Name]
+		if target.Desired != addresses || target.Enforced != want || target.Overflow != addresses-want {
+			t.Errorf("target %+v, want %d of %d enforced", target, want, addresses)
+		}
+	}
+	if len(r.Targets) != len(room) {
+		t.Errorf("%d targets, want %d", len(r.Targets), len(room))
 	}
 	if r.Input.Lines != 20_000 || r.Timings["detect"] == 0 || r.Timings["total"] == 0 {
 		t.Errorf("input = %+v, timings = %v", r.Input, r.Timings)

@@ -50,6 +50,7 @@ func (a *app) localFile(ctx context.Context, f localFlags, format logfile.Format
 	s.sayf("%s: format %s%s", report.Safe(src.Name), format, chosen)
 	s.cloud, err = localcloud.New(ctx, localcloud.Config{
 		Root: root, Clock: s.clock, Logstore: fileLogstore, Fields: lines.Fields(), Format: string(format), Term: f.term, Latency: f.latency, Logs: s.logs(),
+		OnlyAWS: f.walls == "aws-waf", Past: true,
 	})
 	if err != nil {
 		return err

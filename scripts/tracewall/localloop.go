@@ -25,9 +25,9 @@ const waveAttackers = 15
 // only terms end.
 func (s *session) keepRunning(ctx context.Context, tale *story.Story) error {
 	if tale == nil {
-		s.sayf("\nKeeps running on the file's clock: AWS WAF is synced every %s, terms end. Ctrl-C ends it.", syncEvery)
+		s.sayf("\nKeeps running on the file's clock: the walls are synced every %s, terms end. Ctrl-C ends it.", syncEvery)
 	} else {
-		s.sayf("\nKeeps running: detect every %s, sync-aws-waf every %s, a wave of new addresses every %s. Ctrl-C ends it.", detectEvery, syncEvery, waveEvery)
+		s.sayf("\nKeeps running: detect every %s, the sync functions every %s, a wave of new addresses every %s. Ctrl-C ends it.", detectEvery, syncEvery, waveEvery)
 	}
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -52,7 +52,7 @@ func (s *session) keepRunning(ctx context.Context, tale *story.Story) error {
 		}
 		if now.After(syncAt) {
 			syncAt = now.Add(syncEvery)
-			s.step(ctx, "sync-aws-waf", func() error { return s.sync(ctx, s.clock().UTC().Truncate(time.Second)) })
+			s.step(ctx, "sync", func() error { return s.sync(ctx, s.clock().UTC().Truncate(time.Second)) })
 			after := s.cloud.Enforced()
 			s.sayChange(before, after)
 			before = after

@@ -42,7 +42,7 @@ func (a *app) localStory(ctx context.Context, f localFlags) error {
 	s.line.Say("building the functions as they are deployed (the first time takes a minute or so)")
 	s.cloud, err = localcloud.New(ctx, localcloud.Config{
 		Root: root, Clock: s.clock, Logstore: storyLogstore, Fields: []string{"msg", "trace_id"}, Format: "story",
-		Term: f.term, Latency: f.latency, Lookback: 45 * time.Minute, Logs: s.logs(),
+		Term: f.term, Latency: f.latency, Lookback: 45 * time.Minute, Logs: s.logs(), OnlyAWS: f.walls == "aws-waf",
 	})
 	if err != nil {
 		return err
@@ -78,16 +78,20 @@ func (a *app) localStory(ctx context.Context, f localFlags) error {
 }
 
 func (s *session) sayParts(built int, d time.Duration) {
-	redis, logs, wall := s.cloud.Endpoints()
+	redis, logs, aws, alibaba, tencent := s.cloud.Endpoints()
 	theirs, _ := s.cloud.TheirRules()
 	how := "as built before"
 	if built > 0 {
 		how = fmt.Sprintf("%d built now", built)
 	}
-	s.sayf("   %-11s %s, embedded", "Redis", redis)
-	s.sayf("   %-11s %s, project %s, logstore %s", "Log Service", logs, localcloud.Project, storyLogstore)
-	s.sayf("   %-11s %s, web ACL shop with %d rules of somebody's own", "AWS WAF", wall, len(theirs))
-	s.sayf("   %-11s detect and webhook on Function Compute, sync-aws-waf on Lambda; %s   %s\n", "functions", how, report.Took(d))
+	s.sayf("   %-13s %s, embedded", "Redis", redis)
+	s.sayf("   %-13s %s, project %s, logstore %s", "Log Service", logs, localcloud.Project, storyLogstore)
+	s.sayf("   %-13s %s, web ACL shop with %d rules of somebody's own", "AWS WAF", aws, len(theirs))
+	if alibaba != "" {
+		s.sayf("   %-13s %s, WAF 3.0 and Cloud Firewall", "Alibaba Cloud", alibaba)
+		s.sayf("   %-13s %s, a security group before a load balancer, and WAF", "Tencent Cloud", tencent)
+	}
+	s.sayf("   %-13s sync-aws-waf on Lambda, the others on Function Compute; %s   %s\n", "functions", how, report.Took(d))
 }
 
 // attack writes the story through the SDK.
@@ -231,7 +235,7 @@ func (s *session) firstSync(ctx context.Context, _ *story.Story) error {
 	if err := s.sync(ctx, s.clock().UTC().Truncate(time.Second)); err != nil {
 		return err
 	}
-	s.sayf("3  sync-aws-waf runs on its schedule   %s", report.Took(time.Since(began)))
+	s.sayf("3  The sync functions run on their schedules, side by side   %s", report.Took(time.Since(began)))
 	s.report.PrintTargets(s.out)
 	s.sayTheirs()
 	s.sayf("")
@@ -239,12 +243,13 @@ func (s *session) firstSync(ctx context.Context, _ *story.Story) error {
 }
 
 func (s *session) sayTheirs() {
-	names, untouched := s.cloud.TheirRules()
 	state := "untouched, byte for byte"
-	if !untouched {
-		state = "CHANGED, which must never happen"
+	for _, w := range s.cloud.Walls() {
+		if !w.Untouched() {
+			state = "CHANGED at " + w.Title + ", which must never happen"
+		}
 	}
-	s.sayf("   the web ACL's own %d rules are %s", len(names), state)
+	s.sayf("   everybody else's rules on all of them are %s", state)
 }
 
 // stayFor is how long the sync function stays here; in the cloud it is most of a minute.
@@ -271,7 +276,7 @@ func (s *session) alert(ctx context.Context, tale *story.Story) error {
 	found := time.Now()
 	s.took("webhook", began)
 	s.report.AddRun(run)
-	s.line.Say("sync-aws-waf stays and writes to AWS WAF")
+	s.line.Say("the sync functions stay, and write to the walls")
 	quick := stay.until(ctx, func() bool { return s.allBlocked(burst) == nil })
 	s.line.Done()
 	total, rest := time.Since(began), time.Since(found)
@@ -291,7 +296,7 @@ func (s *session) alert(ctx context.Context, tale *story.Story) error {
 	s.sayf("4  The attack goes on: %s more lines, %d new addresses; Log Service sends its alert to the webhook", report.Number(n), burstAttackers)
 	s.sayf("   webhook answered after %s and started detect, which put %s more on the list", report.Took(answered), report.Number(run.Added))
 	if quick {
-		s.sayf("   sync-aws-waf had stayed since its last run and heard of it: on the wall %s later", report.Took(rest))
+		s.sayf("   the sync functions had stayed since their last run and heard of it: on every wall %s later", report.Took(rest))
 	}
 	s.report.PrintTargets(s.out)
 	s.sayf("   %s from the first line written to the last address on the wall", report.Took(total))
@@ -306,28 +311,31 @@ func (s *session) sayTruth(tales ...*story.Story) {
 	if s.flags.term != 0 && s.flags.term < time.Hour || s.flags.allowlist != "" {
 		return // most have served their term already, or the story's friends are nobody's
 	}
-	var b netipx.IPSetBuilder
-	for _, p := range s.cloud.Enforced() {
-		b.AddPrefix(p)
-	}
-	wall, err := b.IPSet()
-	if err != nil {
-		return
-	}
-	blocked := func(addrs []netip.Addr) (n int) {
-		for _, addr := range addrs {
-			if wall.Contains(addr) {
-				n++
-			}
-		}
-		return n
-	}
 	var guilty, spared, innocent []netip.Addr
 	for _, t := range tales {
 		c := t.Cast()
 		guilty = append(append(guilty, c.Attackers...), c.Scrapers...)
 		spared, innocent = append(spared, c.Spared...), append(innocent, c.Innocent...)
 	}
-	s.sayf("   held against the story's own truth: %s of %s attackers are blocked, %d of %d allowlisted and %d of %d innocent ones",
-		report.Number(blocked(guilty)), report.Number(len(guilty)), blocked(spared), len(spared), blocked(innocent), len(innocent))
+	s.sayf("   held against the story's own truth:")
+	for _, w := range s.cloud.Walls() {
+		var b netipx.IPSetBuilder
+		for _, p := range w.Enforced() {
+			b.AddPrefix(p)
+		}
+		wall, err := b.IPSet()
+		if err != nil {
+			return
+		}
+		blocked := func(addrs []netip.Addr) (n int) {
+			for _, addr := range addrs {
+				if wall.Contains(addr) {
+					n++
+				}
+			}
+			return n
+		}
+		s.sayf("   %-32s %7s of %s attackers are blocked, %d of %d allowlisted and %d of %d innocent ones", w.Title,
+			report.Number(blocked(guilty)), report.Number(len(guilty)), blocked(spared), len(spared), blocked(innocent), len(innocent))
+	}
 }

@@ -3,7 +3,7 @@
 //
 // Each subcommand explains itself with -h. Results go to standard output and
 // everything else to standard error; exit codes are listed in the usage text.
-// Built without cgo it lacks only "local" and "bench", which need DuckDB.
+// Built without cgo it lacks only "local", "bench" and "bench-clouds", which need DuckDB.
 package main
 
 import (
@@ -55,8 +55,10 @@ func commands() []command {
 		{"sync", "make a firewall equal to the blocklist now", runSync},
 		{"explain", "say why an address is blocked, or why it is not", runExplain},
 		{"approve", "let a firewall's next run do what a guard has held back", runApprove},
+		{"doctor", "try out, with calls that only read, what tracewall relies on in your clouds", runDoctor},
 		{"repair", "accept what is left of a damaged blocklist", runRepair},
 		{"bench", "measure speed and delay, as make bench does", runBench},
+		{"bench-clouds", "measure what keeping the walls of all clouds equal to one list costs", runBenchClouds},
 		{"bench-waf", "measure what keeping AWS WAF equal to the list costs, as make bench-waf does", runBenchWAF},
 	}
 }
@@ -113,7 +115,7 @@ func (a *app) usage(w io.Writer) {
 	for _, c := range commands() {
 		fmt.Fprintf(w, "  %-9s %s\n", c.name, c.summary)
 	}
-	fmt.Fprint(w, "\nlist, block, unblock, allow, sync, explain and approve work on the Redis of REDIS_URL (redis://, or rediss:// for TLS).\n\n", exitText)
+	fmt.Fprint(w, "\nlist, block, unblock, allow, sync, explain, approve and doctor work on the Redis of REDIS_URL (redis://, or rediss:// for TLS).\n\n", exitText)
 }
 
 // usageError is a wrong call or wrong input: nothing has been done.

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -29,6 +31,10 @@ type surroundings struct {
 	redis *miniredis.Miniredis
 	wall  *waftest.AWS
 	url   string // of the wall
+
+	alibaba *waftest.Alibaba
+	tencent *waftest.Tencent
+	group   string // Tencent Cloud's security group
 }
 
 // redisPrefix begins every key of ours.
@@ -38,11 +44,12 @@ const redisPrefix = "{tracewall}:v1:"
 type key struct{}
 
 // TestScripts runs the command as a person does: each file in testdata/script is a session
-// with a Redis and an AWS WAF of its own.
+// with a Redis and clouds of its own.
 //
 // Besides testscript's own commands there are: code N CMD… (CMD ends with exit code N), wall N
 // (so many addresses are enforced), wall has|lacks PREFIX, wall protects RESOURCE, wall tampered (somebody else empties our first IP set), redis flush|close|lose KEY|hold LEASE|free
-// LEASE|vanish COUNT, and numbers COUNT FILE (a list of COUNT addresses).
+// LEASE|vanish COUNT, numbers [spread] COUNT FILE (a list of COUNT addresses, none beside another), and cloud alibaba|group|tencent N (so many are enforced there).
+// TENCENT_GROUP is a security group that is there.
 func TestScripts(t *testing.T) {
 	root, err := filepath.Abs(filepath.Join("..", ".."))
 	if err != nil {
@@ -66,7 +73,12 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			s.url = url
+			vars, err := s.startOthers(e)
+			if err != nil {
+				return err
+			}
 			e.Values[key{}] = s
+			e.Vars = append(e.Vars, vars...)
 			e.Vars = append(e.Vars,
 				"ROOT="+root, "REASON=a \x1b[31mred\u202e one", "REDIS_URL=redis://"+s.redis.Addr(), "AWS_ENDPOINT_URL="+url,
 				"AWS_ACCESS_KEY_ID=AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY=example", "AWS_EC2_METADATA_DISABLED=true",
@@ -81,9 +93,57 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code": codeCommand, "wall": wallCommand, "redis": redisCommand, "numbers": numbersCommand,
+			"code": codeCommand, "wall": wallCommand, "cloud": cloudCommand, "redis": redisCommand, "numbers": numbersCommand,
 		},
 	})
+}
+
+// startOthers starts Alibaba Cloud and Tencent Cloud, and returns what the command needs to speak to them.
+func (s *surroundings) startOthers(e *testscript.Env) ([]string, error) {
+	s.alibaba = waftest.NewAlibaba(waftest.AlibabaOptions{Form: waftest.WithBits})
+	s.alibaba.SeedObjects("shop.example.com-waf")
+	ali, err := s.alibaba.Start()
+	if err != nil {
+		return nil, err
+	}
+	e.Defer(func() { _ = s.alibaba.Close() })
+	s.tencent = waftest.NewTencent(waftest.TencentOptions{})
+	s.group = s.tencent.SeedSecurityGroup("ap-guangzhou", "shop")
+	s.tencent.SeedProtected(s.group, 2)
+	s.tencent.SeedInstance("waf_2kshop01", "clb-waf", 3)
+	s.tencent.SeedDomain("shop.example.com", "waf_2kshop01", true)
+	tc, err := s.tencent.Start()
+	if err != nil {
+		return nil, err
+	}
+	e.Defer(func() { _ = s.tencent.Close() })
+	return []string{
+		"ALIBABA_ENDPOINT_URL=" + ali, "TENCENT_ENDPOINT_URL=" + tc, "TENCENT_GROUP=" + s.group,
+		"ALIBABA_CLOUD_ACCESS_KEY_ID=" + waftest.AlibabaKeyID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET=" + waftest.AlibabaKeySecret,
+		"ALIBABA_CLOUD_SECURITY_TOKEN=" + waftest.AlibabaToken,
+		"TENCENTCLOUD_SECRET_ID=" + waftest.TencentSecretID, "TENCENTCLOUD_SECRET_KEY=" + waftest.TencentSecretKey,
+	}, nil
+}
+
+func cloudCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: cloud alibaba|group|tencent N")
+	}
+	s := ts.Value(key{}).(surroundings)
+	var got []netip.Prefix
+	switch args[0] {
+	case "alibaba":
+		got = s.alibaba.Enforced()
+	case "group":
+		got = slices.DeleteFunc(s.tencent.EnforcedGroup(s.group), func(p netip.Prefix) bool {
+			return p.String() == "203.0.113.66/32" // whom somebody else drops
+		})
+	case "tencent":
+		got = s.tencent.EnforcedAccess("shop.example.com")
+	}
+	if fmt.Sprint(len(got)) != args[1] {
+		ts.Fatalf("%s enforces %d, want %s", args[0], len(got), args[1])
+	}
 }
 
 func goEnv(name string) string {
@@ -194,13 +254,18 @@ func redisCommand(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func numbersCommand(ts *testscript.TestScript, _ bool, args []string) {
+	spread := 1
+	if len(args) == 3 && args[0] == "spread" { // so far apart that no two of them make a range
+		spread, args = 2, args[1:]
+	}
 	if len(args) != 2 {
-		ts.Fatalf("usage: numbers COUNT FILE")
+		ts.Fatalf("usage: numbers [spread] COUNT FILE")
 	}
 	n, err := strconv.Atoi(args[0])
 	ts.Check(err)
 	var b strings.Builder
-	for i := range n {
+	for k := range n {
+		i := k * spread
 		fmt.Fprintf(&b, "%d.%d.%d.%d\n", 20+i>>24, i>>16&255, i>>8&255, i&255)
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(b.String()), 0o600))

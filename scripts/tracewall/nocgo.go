@@ -13,3 +13,5 @@ var errNoDuckDB = errors.New("this tracewall was built without cgo and has no lo
 func runLocal(context.Context, *app, []string) error { return usageError{errNoDuckDB} }
 
 func runBench(context.Context, *app, []string) error { return usageError{errNoDuckDB} }
+
+func runBenchClouds(context.Context, *app, []string) error { return usageError{errNoDuckDB} }

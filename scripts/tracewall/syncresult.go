@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/tracewall/tracewall/scripts/tracewall/internal/report"
@@ -18,6 +19,7 @@ type syncResult struct {
 }
 
 type syncTarget struct {
+	Kind string `json:"kind"`
 	enforce.Result
 	Plan      []string        `json:"plan"`
 	Remaining []string        `json:"remaining"`
@@ -31,10 +33,10 @@ type syncTarget struct {
 }
 
 // syncTargetOf adds to what the function returns what its report has to say.
-func syncTargetOf(one enforce.Result) syncTarget {
+func syncTargetOf(kind string, one enforce.Result) syncTarget {
 	r := one.Report
 	return syncTarget{
-		Result: one, Plan: some(r.Plan), Remaining: some(r.Remaining), Sets: some(r.Sets), Rejected: some(r.Rejected), Notes: some(r.Notes),
+		Kind: kind, Result: one, Plan: some(r.Plan), Remaining: some(r.Remaining), Sets: some(r.Sets), Rejected: some(r.Rejected), Notes: some(r.Notes),
 		Held: r.Held, Drift: some(r.Drift), Findings: some(r.Findings), Proof: r.Proof,
 	}
 }
@@ -43,7 +45,11 @@ func syncTargetOf(one enforce.Result) syncTarget {
 const maxPlanLines = 40
 
 func (r syncResult) print(w io.Writer) {
+	several := slices.ContainsFunc(r.Targets, func(t syncTarget) bool { return t.Kind != r.Targets[0].Kind })
 	for _, t := range r.Targets {
+		if several {
+			t.Name = t.Kind + " " + t.Name
+		}
 		t.print(w, r.Mode)
 	}
 }

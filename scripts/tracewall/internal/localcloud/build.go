@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -24,32 +25,38 @@ type Program struct {
 
 // programs are the functions of this system.
 func programs() []Program {
-	return []Program{{Folder: "detect"}, {Folder: "webhook"}, {Folder: "sync-aws-waf", Tags: []string{"lambda.norpc"}}}
+	return []Program{{Folder: "detect"}, {Folder: "webhook"}, {Folder: "sync-aws-waf", Tags: []string{"lambda.norpc"}}, {Folder: "sync-alibaba-waf"}, {Folder: "sync-tencent"}}
 }
 
 // BuildAll builds the functions, as far as they are not built.
 func BuildAll(ctx context.Context, root string) error {
-	_, _, err := buildAll(ctx, root)
+	var folders []string
+	for _, p := range programs() {
+		folders = append(folders, p.Folder)
+	}
+	_, _, err := buildAll(ctx, root, folders)
 	return err
 }
 
-// buildAll returns the binaries in the order of programs, and how many were built anew.
-func buildAll(ctx context.Context, root string) (binaries []string, built int, err error) {
-	all := programs()
-	binaries, fresh := make([]string, len(all)), make([]bool, len(all))
+// buildAll returns the binaries by folder, and how many were built anew.
+func buildAll(ctx context.Context, root string, folders []string) (binaries map[string]string, built int, err error) {
+	all := slices.DeleteFunc(programs(), func(p Program) bool { return !slices.Contains(folders, p.Folder) })
+	paths, fresh := make([]string, len(all)), make([]bool, len(all))
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(2) // a build keeps more than one core busy
 	for i, p := range all {
 		group.Go(func() (err error) {
-			binaries[i], fresh[i], err = Build(groupCtx, root, filepath.Join(root, "build", "local"), p)
+			paths[i], fresh[i], err = Build(groupCtx, root, filepath.Join(root, "build", "local"), p)
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return nil, 0, err
 	}
-	for _, f := range fresh {
-		if f {
+	binaries = map[string]string{}
+	for i, p := range all {
+		binaries[p.Folder] = paths[i]
+		if fresh[i] {
 			built++
 		}
 	}

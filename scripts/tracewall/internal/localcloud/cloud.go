@@ -5,9 +5,7 @@ package localcloud
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"net/netip"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -24,10 +22,6 @@ const (
 	Project      = "tracewall-local"
 	AccessKeyID  = "tracewall-local"
 	AccessSecret = "for-this-laptop-only"
-	wafRegion    = "eu-west-1"
-	wafScope     = "REGIONAL"
-	wafACL       = "shop"
-	TargetName   = "shop"
 	webhookToken = "local-webhook-token-for-this-laptop-only" // as events/webhook.alert.json has it
 	detectName   = "sls-ops-tracewall-detect"
 )
@@ -41,8 +35,11 @@ type Config struct {
 	Format   string   // of the logs: which rules run
 	Term     time.Duration
 	Lookback time.Duration
-	Latency  time.Duration // of each WAF call
-	Rates    bool          // the WAF throttles as AWS does
+	Latency  time.Duration // of each call to a wall
+	Rates    bool          // the walls throttle as their clouds do
+	OnlyAWS  bool          // no wall but AWS WAF
+	Both     bool          // both of Alibaba Cloud WAF's ways, of which an instance needs one
+	Past     bool          // Clock is not the wall clock: no wall that ends its entries by itself
 	Logs     io.Writer     // gets what the functions log; nil drops it
 }
 
@@ -53,14 +50,20 @@ type Cloud struct {
 	store *redisstore.Store
 	logs  *slstest.Server
 	put   *sls.Client
-	wall  *waftest.AWS
 	api   *functiontest.FCAPI
-	began map[string]string // the user's own rules before anything was done
 
-	wallURL, apiURL string
+	walls   []Wall
+	aws     *waftest.AWS
+	alibaba *waftest.Alibaba
+	tencent *waftest.Tencent
+	began   map[string]string // the web ACL's own rules before anything was done
 
-	detect, webhook, sync *functiontest.Function
-	async                 chan asyncRun
+	awsURL, alibabaURL, tencentURL, apiURL string
+	tencentGroup, tencentBalancer          string
+
+	detect, webhook *functiontest.Function
+	syncs           []*syncer
+	async           chan asyncRun
 }
 
 // New starts everything but the functions.
@@ -83,26 +86,19 @@ func (c *Cloud) start(ctx context.Context) (err error) {
 	if c.logs, c.put, err = StartLogs(c.cfg.Logstore, c.cfg.Fields); err != nil {
 		return err
 	}
-	c.wall = waftest.NewAWS(waftest.AWSOptions{Latency: c.cfg.Latency, RateLimits: c.cfg.Rates})
-	if c.wallURL, err = c.wall.Start(); err != nil {
-		return err
+	starts := []func() error{c.startAWS}
+	if !c.cfg.OnlyAWS {
+		starts = append(starts, c.startAlibaba, c.startTencent)
 	}
-	if err := c.wall.SeedWebACL(wafRegion, wafScope, wafACL); err != nil {
-		return err
-	}
-	if err := c.wall.Associate(wafRegion, wafACL, protected); err != nil {
-		return err
-	}
-	if c.began, err = c.wall.Rules(wafRegion, wafScope, wafACL); err != nil {
-		return err
+	for _, start := range starts {
+		if err := start(); err != nil {
+			return err
+		}
 	}
 	c.api = functiontest.NewFCAPI(functiontest.FCAPIConfig{Credentials: keys, Retries: -1})
 	c.apiURL, err = c.api.Start(ctx)
 	return err
 }
-
-// protected is what the web ACL protects. A wall that protects nothing is not in force.
-const protected = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/shop/50dc6c495c0c9188"
 
 // keys are what everything here is signed with. They open nothing but loopback ports.
 var keys = functiontest.Credentials{AccessKeyID: AccessKeyID, AccessKeySecret: AccessSecret}
@@ -143,7 +139,8 @@ func StartLogs(logstore string, fields []string) (*slstest.Server, *sls.Client, 
 // StartFunctions builds the functions, as far as they are not built, and starts them.
 // built is how many had to be built.
 func (c *Cloud) StartFunctions(ctx context.Context) (built int, err error) {
-	binaries, built, err := buildAll(ctx, c.cfg.Root)
+	c.syncs = c.syncers()
+	binaries, built, err := c.build(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -153,7 +150,7 @@ func (c *Cloud) StartFunctions(ctx context.Context) (built int, err error) {
 
 // RestartFunctions starts them anew: cold. No event may be under way.
 func (c *Cloud) RestartFunctions(ctx context.Context) error {
-	binaries, _, err := buildAll(ctx, c.cfg.Root)
+	binaries, _, err := c.build(ctx)
 	if err != nil {
 		return err
 	}
@@ -161,27 +158,37 @@ func (c *Cloud) RestartFunctions(ctx context.Context) error {
 	return c.startFunctions(ctx, binaries)
 }
 
-func (c *Cloud) startFunctions(ctx context.Context, binaries []string) error {
+// build builds the functions that this cloud runs, and returns their binaries by folder.
+func (c *Cloud) build(ctx context.Context) (binaries map[string]string, built int, err error) {
+	folders := []string{"detect", "webhook"}
+	for _, one := range c.syncs {
+		folders = append(folders, one.folder)
+	}
+	return buildAll(ctx, c.cfg.Root, folders)
+}
+
+func (c *Cloud) startFunctions(ctx context.Context, binaries map[string]string) error {
 	var start errgroup.Group
 	start.Go(func() (err error) {
-		c.detect, err = functiontest.StartFC(ctx, c.function(detectName, binaries[0], 3*time.Minute, c.detectEnv()))
+		c.detect, err = functiontest.StartFC(ctx, c.function(detectName, binaries["detect"], 3*time.Minute, c.detectEnv()))
 		return err
 	})
 	start.Go(func() (err error) {
-		c.webhook, err = functiontest.StartFC(ctx, c.function("tracewall-webhook", binaries[1], 10*time.Second, c.webhookEnv()))
+		c.webhook, err = functiontest.StartFC(ctx, c.function("tracewall-webhook", binaries["webhook"], 10*time.Second, c.webhookEnv()))
 		return err
 	})
-	start.Go(func() (err error) {
-		cfg := c.function("SyncAwsWafFunction", binaries[2], 5*time.Minute, c.syncEnv())
-		cfg.Region = wafRegion
-		c.sync, err = functiontest.StartLambda(ctx, cfg)
-		return err
-	})
+	for _, one := range c.syncs {
+		start.Go(func() error { return c.startSync(ctx, one, binaries[one.folder]) })
+	}
 	return start.Wait()
 }
 
 func (c *Cloud) closeFunctions() {
-	for _, f := range []*functiontest.Function{c.webhook, c.sync, c.detect} {
+	all := []*functiontest.Function{c.webhook, c.detect}
+	for _, one := range c.syncs {
+		all = append(all, one.function)
+	}
+	for _, f := range all {
 		if f != nil {
 			f.Close()
 		}
@@ -213,22 +220,20 @@ func (c *Cloud) webhookEnv() map[string]string {
 	}
 }
 
-func (c *Cloud) syncEnv() map[string]string {
-	return map[string]string{
-		"REDIS_URL": c.redis.url(), "SYNC_MODE": "enforce", "AWS_ENDPOINT_URL": c.wallURL,
-		"WAIT":        "0", // Sync answers at once; who wants to see it stay calls Stay
-		"WAF_TARGETS": fmt.Sprintf(`[{"name":%q,"region":%q,"scope":%q,"mode":"web-acl","web_acl":%q,"action":"block","priority":100}]`, TargetName, wafRegion, wafScope, wafACL),
-	}
-}
-
 // Close ends everything. It may be called on a cloud that never started whole.
 func (c *Cloud) Close() {
 	c.closeFunctions()
 	if c.api != nil {
 		c.api.Close()
 	}
-	if c.wall != nil {
-		_ = c.wall.Close()
+	if c.aws != nil {
+		_ = c.aws.Close()
+	}
+	if c.alibaba != nil {
+		_ = c.alibaba.Close()
+	}
+	if c.tencent != nil {
+		_ = c.tencent.Close()
 	}
 	if c.put != nil {
 		c.put.Close()
@@ -254,29 +259,15 @@ func (c *Cloud) Logs() *slstest.Server { return c.logs }
 func (c *Cloud) Client() *sls.Client { return c.put }
 
 // Endpoints tells where everything listens.
-func (c *Cloud) Endpoints() (redis, logs, wall string) {
-	return c.redis.url(), c.logs.Endpoint, c.wallURL
-}
-
-// Enforced is what the wall blocks by address, asked of the wall itself.
-func (c *Cloud) Enforced() []netip.Prefix { return c.wall.Enforced(wafRegion, wafScope, wafACL) }
-
-// Throttled returns how many calls the WAF has refused for coming too often.
-func (c *Cloud) Throttled() int { return c.wall.Throttled() }
-
-// TheirRules returns the names of the rules that were in the web ACL before, and
-// whether every one of them is still there, byte for byte.
-func (c *Cloud) TheirRules() (names []string, untouched bool) {
-	now, err := c.wall.Rules(wafRegion, wafScope, wafACL)
-	untouched = err == nil
-	for name, rule := range c.began {
-		names = append(names, name)
-		untouched = untouched && now[name] == rule
-	}
-	return names, untouched
+func (c *Cloud) Endpoints() (redis, logs, aws, alibaba, tencent string) {
+	return c.redis.url(), c.logs.Endpoint, c.awsURL, c.alibabaURL, c.tencentURL
 }
 
 // Timings returns how long each function took, by folder.
 func (c *Cloud) Timings() map[string]functiontest.Timings {
-	return map[string]functiontest.Timings{"detect": c.detect.Timings(), "webhook": c.webhook.Timings(), "sync-aws-waf": c.sync.Timings()}
+	all := map[string]functiontest.Timings{"detect": c.detect.Timings(), "webhook": c.webhook.Timings()}
+	for _, one := range c.syncs {
+		all[one.folder] = one.function.Timings()
+	}
+	return all
 }

@@ -77,7 +77,9 @@ type Rejected struct {
 
 // Target is one firewall.
 type Target struct {
+	Kind     string `json:"kind"` // of the function that keeps it: aws-waf, alibaba-waf, tencent
 	Name     string `json:"name"`
+	Title    string `json:"title"`
 	Desired  int    `json:"desired"`
 	Enforced int    `json:"enforced"`
 	Overflow int    `json:"overflow"`
@@ -186,7 +188,7 @@ func (r *Report) SetBlocked(entries []blocklist.Entry) {
 
 // SetTarget puts in what one run of a sync function reported: the state is the last run's, the calls add up.
 func (r *Report) SetTarget(t Target) {
-	i := slices.IndexFunc(r.Targets, func(k Target) bool { return k.Name == t.Name })
+	i := slices.IndexFunc(r.Targets, func(k Target) bool { return k.Kind == t.Kind && k.Name == t.Name })
 	if i < 0 {
 		r.Targets = append(r.Targets, t)
 		return
@@ -206,7 +208,9 @@ func (r *Report) sort() {
 	slices.SortFunc(r.Rejected, func(a, b Rejected) int {
 		return cmp.Or(cmp.Compare(a.Value, b.Value), cmp.Compare(a.Reason, b.Reason))
 	})
-	slices.SortFunc(r.Targets, func(a, b Target) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(r.Targets, func(a, b Target) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+	})
 }
 
 func compareWho(kindA, a, kindB, b string) int {

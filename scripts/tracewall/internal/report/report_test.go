@@ -40,8 +40,8 @@ func TestTheJSONFormIsStable(t *testing.T) {
 		{Indicator: indicator(t, "ip:192.0.2.10"), Count: 30, Countries: []string{"ID"}, FirstSeen: at, LastSeen: at, ExpiresAt: at},
 		{Indicator: indicator(t, "ip:192.0.2.9"), FirstSeen: at, LastSeen: at, ExpiresAt: at},
 	})
-	r.SetTarget(report.Target{Name: "shop", Desired: 1, Enforced: 1, Writes: 3, Calls: 7})
-	r.SetTarget(report.Target{Name: "shop", Desired: 2, Enforced: 2, Writes: 1, Calls: 4})
+	r.SetTarget(report.Target{Kind: "aws-waf", Name: "shop", Title: "AWS WAF", Desired: 1, Enforced: 1, Writes: 3, Calls: 7})
+	r.SetTarget(report.Target{Kind: "aws-waf", Name: "shop", Title: "AWS WAF", Desired: 2, Enforced: 2, Writes: 1, Calls: 4})
 	r.Took("detect", 1500*time.Millisecond)
 	r.AsOf = at
 	var b bytes.Buffer
@@ -56,7 +56,7 @@ func TestTheJSONFormIsStable(t *testing.T) {
 		`"observed":[{"indicator":"192.0.2.9","kind":"ip","rules":["b"],"count":21,"first_seen":"2026-05-28T20:26:40Z","last_seen":"2026-05-28T20:26:40Z","countries":[],"accounts":[],"addresses":0,"expires_at":"2026-05-28T20:26:40Z"}],` +
 		`"spared":[{"indicator":"203.0.113.10","reason":"office","kind":"ip","count":7}],` +
 		`"rejected":[{"value":"999.1.1.1","reason":"not an address","count":25}],` +
-		`"targets":[{"name":"shop","desired":2,"enforced":2,"overflow":0,"writes":4,"calls":11}],` +
+		`"targets":[{"kind":"aws-waf","name":"shop","title":"AWS WAF","desired":2,"enforced":2,"overflow":0,"writes":4,"calls":11}],` +
 		`"timings_ms":{"detect":1500},"as_of":"2026-05-28T20:26:40Z",` +
 		`"input":{"source":"","format":"","lines":0,"left_out":0,"first":"0001-01-01T00:00:00Z","last":"0001-01-01T00:00:00Z"}}` + "\n"
 	if diff := cmp.Diff(want, b.String()); diff != "" {
@@ -84,7 +84,7 @@ func TestNothingFromALogReachesTheTerminalRaw(t *testing.T) {
 		RejectedList: []detect.Rejected{{Value: evil, Reason: evil}},
 	})
 	r.SetBlocked([]blocklist.Entry{{Indicator: indicator(t, "ip:192.0.2.9"), Rules: []string{evil}, Countries: []string{evil}}})
-	r.SetTarget(report.Target{Name: evil})
+	r.SetTarget(report.Target{Name: evil, Title: evil})
 	var b bytes.Buffer
 	r.PrintRules(&b)
 	r.PrintAccounts(&b, 5)

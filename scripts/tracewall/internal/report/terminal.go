@@ -185,8 +185,8 @@ func (r *Report) PrintRejected(w io.Writer) {
 // PrintTargets prints what each firewall enforces.
 func (r *Report) PrintTargets(w io.Writer) {
 	for _, t := range r.Targets {
-		fmt.Fprintf(w, "   %s: %s of %s wanted are enforced, %s without room; %d calls, %d of them writes\n",
-			Safe(t.Name), Number(t.Enforced), Number(t.Desired), Number(t.Overflow), t.Calls, t.Writes)
+		fmt.Fprintf(w, "   %-32s %7s of %s wanted are enforced, %s without room; %d calls, %d of them writes\n",
+			Safe(t.Title), Number(t.Enforced), Number(t.Desired), Number(t.Overflow), t.Calls, t.Writes)
 	}
 }
 
