@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var update = flag.Bool("update", false, "rewrite aws/target-role-*.json from template.yaml")
+var update = flag.Bool("update", false, "rewrite aws/target-role-*.json from template.yaml, and the policies of the other clouds from what was recorded")
 
 // recordedActions are the AWS actions that the adapter makes in each mode: its own
 // test records them from the calls. "MODE detach" is what leaving the mode takes.

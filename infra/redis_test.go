@@ -1,7 +1,9 @@
 package infra_test
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -15,7 +17,12 @@ import (
 	"github.com/tracewall/tracewall/shared/blocklist"
 	"github.com/tracewall/tracewall/shared/blocklist/blocklisttest"
 	"github.com/tracewall/tracewall/shared/blocklist/redisstore"
+	"github.com/tracewall/tracewall/shared/enforce"
+	"github.com/tracewall/tracewall/shared/syncrun"
+	"github.com/tracewall/tracewall/shared/telemetry"
 	"github.com/tracewall/tracewall/shared/threat"
+	"github.com/tracewall/tracewall/shared/waf"
+	"github.com/tracewall/tracewall/shared/waf/waftest"
 )
 
 // guarded starts a redis-server with users.acl as it is deployed, and returns a Store
@@ -118,40 +125,43 @@ func TestRedisUsersMayDoTheirWork(t *testing.T) {
 	_, err = webhook.First(ctx, "alert", time.Hour)
 	must("webhook marks an alert", err)
 
-	sync := as("sync-aws-waf")
-	must("sync pings", sync.Ping(ctx))
-	lease(sync, "sync:aws-waf:main")
-	notices, err := sync.Receive(ctx, "aws-waf:main", "a", 0)
-	must("sync receives", err)
-	if len(notices) == 0 {
-		t.Fatal("sync receives no notice of what detect has put")
-	}
-	again, err := sync.Receive(ctx, "aws-waf:main", "b", 0) // claims what "a" left behind
-	must("sync claims", err)
-	for _, n := range append(notices, again...) {
-		must("sync acknowledges", sync.Ack(ctx, "aws-waf:main", n.ID))
-	}
-	snapshot, err := sync.Snapshot(ctx, later)
-	must("sync reads the list", err)
-	if len(snapshot.Entries) != 1 {
-		t.Errorf("sync sees %d entries, want 1", len(snapshot.Entries))
-	}
-	_, err = sync.Allowlist(ctx)
-	must("sync reads the allowlist", err)
-	must("sync saves its status", sync.SaveStatus(ctx, "aws-waf:main", []byte("{}")))
-	_, err = sync.Status(ctx, "aws-waf:main")
-	must("sync reads its status", err)
-	stands, err := sync.Await(ctx, "", 0)
-	must("sync asks where the handoff stands", err)
-	_, err = sync.Await(ctx, stands, time.Millisecond)
-	must("sync waits for the handoff", err)
-	_, err = sync.Ended(ctx, later, []netip.Prefix{netip.MustParsePrefix("139.135.1.1/32"), netip.MustParsePrefix("192.0.2.0/24")})
-	must("sync asks what has ended", err)
-	must("operator approves", operator.SaveApproval(ctx, "aws-waf:main", blocklist.Approval{Release: 1, At: now}))
-	_, _, err = sync.Approval(ctx, "aws-waf:main")
-	must("sync reads an approval", err)
-	if _, ok, err := sync.UseApproval(ctx, "aws-waf:main"); err != nil || !ok {
-		t.Errorf("sync uses the approval: %v, err = %v", ok, err)
+	for user, kind := range map[string]string{"sync-aws-waf": "aws-waf", "sync-alibaba-waf": "alibaba-waf", "sync-tencent": "tencent"} {
+		sync := as(user)
+		must(user+" pings", sync.Ping(ctx))
+		lease(sync, "sync:"+kind+":main")
+		notices, err := sync.Receive(ctx, kind+":main", "a", 0)
+		must(user+" receives", err)
+		if len(notices) == 0 {
+			t.Fatal(user + " receives no notice of what detect has put")
+		}
+		again, err := sync.Receive(ctx, kind+":main", "b", 0) // claims what "a" left behind
+		must(user+" claims", err)
+		for _, n := range append(notices, again...) {
+			must(user+" acknowledges", sync.Ack(ctx, kind+":main", n.ID))
+		}
+		snapshot, err := sync.Snapshot(ctx, later)
+		must(user+" reads the list", err)
+		if len(snapshot.Entries) != 1 {
+			t.Errorf("%s sees %d entries, want 1", user, len(snapshot.Entries))
+		}
+		_, err = sync.Allowlist(ctx)
+		must(user+" reads the allowlist", err)
+		must(user+" saves its status", sync.SaveStatus(ctx, kind+":main", []byte("{}")))
+		_, err = sync.Status(ctx, kind+":main")
+		must(user+" reads its status", err)
+		stands, err := sync.Await(ctx, "", 0)
+		must(user+" asks where the handoff stands", err)
+		_, err = sync.Await(ctx, stands, time.Millisecond)
+		must(user+" waits for the handoff", err)
+		_, err = sync.Ended(ctx, later, []netip.Prefix{netip.MustParsePrefix("139.135.1.1/32"), netip.MustParsePrefix("192.0.2.0/24")})
+		must(user+" asks what has ended", err)
+		must("operator approves", operator.SaveApproval(ctx, kind+":main", blocklist.Approval{Release: 1, At: now}))
+		_, _, err = sync.Approval(ctx, kind+":main")
+		must(user+" reads an approval", err)
+		if _, ok, err := sync.UseApproval(ctx, kind+":main"); err != nil || !ok {
+			t.Errorf("%s uses the approval: %v, err = %v", user, ok, err)
+		}
+		must(user+" runs", runSync(ctx, sync, user, kind, later))
 	}
 
 	_, _, err = operator.Lookup(ctx, later, bad)
@@ -171,10 +181,63 @@ func TestRedisUsersMayDoTheirWork(t *testing.T) {
 	}
 }
 
+// runSync runs a sync function as it is deployed but for its firewalls, which are in memory and of
+// both kinds: two events, of which the first stays for a moment.
+func runSync(ctx context.Context, list syncrun.List, name, kind string, now time.Time) error {
+	var sets waftest.Wall
+	var book waftest.BookWall
+	inputs := syncrun.Inputs{Setting: "TARGETS", Trigger: "a timer"}
+	f := &syncrun.Function{
+		Name: name, Kind: kind, Cloud: "memory", Inputs: inputs, Decode: inputs.Timer, List: list, Enforce: true,
+		Walls: []enforce.Wall{
+			{Name: "book", Firewall: book.Open()},
+			{Name: "sets", Firewall: sets.Open(), Limits: waf.Limits{SetSize: 10}},
+		},
+		Log: telemetry.New(io.Discard, name), Metrics: telemetry.NewMetrics(io.Discard, time.Now, telemetry.Plain, name),
+	}
+	for _, event := range []string{`{"wait":"1s"}`, `{"mode":"verify"}`} {
+		f.Now = clockFrom(now)
+		res, err := f.Handle(ctx, []byte(event))
+		if err != nil {
+			return err
+		}
+		for _, t := range res.Targets {
+			if t.Enforced != 1 {
+				return fmt.Errorf("target %s: %d enforced, want the one on the list", t.Name, t.Enforced)
+			}
+		}
+	}
+	return nil
+}
+
+// clockFrom is a clock that shows a moment now and goes on.
+func clockFrom(at time.Time) func() time.Time {
+	began := time.Now()
+	return func() time.Time { return at.Add(time.Since(began)) }
+}
+
 // What a stolen password of each function is good for.
 func TestRedisUsersMayDoNothingElse(t *testing.T) {
 	_, raw := guarded(t)
 	const p = "{tracewall}:v1:"
+	// What no sync function may do; other is the kind of another one.
+	sync := func(other string) [][]any {
+		return [][]any{
+			{"SET", p + "entry:ip:192.0.2.1", "{}"},
+			{"DEL", p + "entry:ip:192.0.2.1"},
+			{"DEL", p + "epoch"},
+			{"SET", p + "epoch", "x"},
+			{"SET", p + "allowlist", ""},
+			{"XADD", p + "handoff", "*", "a", "b"},
+			{"SET", p + "run:last", "{}"},
+			{"ZADD", p + "expiry", "1", "ip:192.0.2.1"}, // would explain away a release
+			{"EVAL", "return redis.call('DEL', KEYS[1])", "1", p + "expiry"},
+			{"SET", p + "lease:sync:" + other + ":main", "x"},
+			{"INCR", p + "fence:sync:" + other + ":main"},
+			{"SET", p + "status:" + other + ":main", "{}"},
+			{"GET", p + "approval:" + other + ":main"},
+		}
+	}
 	tests := map[string][][]any{
 		"detect": {
 			{"SET", p + "allowlist", "0.0.0.0/0"},
@@ -192,18 +255,10 @@ func TestRedisUsersMayDoNothingElse(t *testing.T) {
 			{"SET", p + "allowlist", ""},
 			{"XADD", p + "handoff", "*", "a", "b"},
 		},
-		"sync-aws-waf": { // lives in the other cloud
-			{"SET", p + "entry:ip:192.0.2.1", "{}"},
-			{"DEL", p + "entry:ip:192.0.2.1"},
-			{"DEL", p + "epoch"},
-			{"SET", p + "epoch", "x"},
-			{"SET", p + "allowlist", ""},
-			{"XADD", p + "handoff", "*", "a", "b"},
-			{"SET", p + "run:last", "{}"},
-			{"ZADD", p + "expiry", "1", "ip:192.0.2.1"}, // would explain away a release
-			{"EVAL", "return redis.call('DEL', KEYS[1])", "1", p + "expiry"},
-		},
-		"operator": {{"GET", "other"}},
+		"sync-aws-waf":     sync("alibaba-waf"), // lives in the other cloud
+		"sync-alibaba-waf": sync("tencent"),
+		"sync-tencent":     sync("aws-waf"),
+		"operator":         {{"GET", "other"}},
 	}
 	dangerous := [][]any{
 		{"FLUSHALL"},

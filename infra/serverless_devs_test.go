@@ -1,13 +1,23 @@
 package infra_test
 
 import (
+	"encoding/json"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/tracewall/tracewall/shared/syncrun"
 )
 
 const fcFile = "../s.yaml"
+
+// fcFunctions are what s.yaml deploys, and fcSyncs those of them that keep walls.
+var (
+	fcFunctions = []string{"detect", "webhook", "sync-alibaba-waf", "sync-tencent"}
+	fcSyncs     = []string{"sync-alibaba-waf", "sync-tencent"}
+)
 
 func fcFunction(t *testing.T, name string) any {
 	t.Helper()
@@ -29,8 +39,8 @@ func triggers(t *testing.T, function string) map[string]any {
 }
 
 func TestFCFunctionsRunAsPromised(t *testing.T) {
-	for function, folder := range map[string]string{"detect": "build/detect", "webhook": "build/webhook"} {
-		f := fcFunction(t, function)
+	for _, function := range fcFunctions {
+		f, folder := fcFunction(t, function), "build/"+function
 		for want, got := range map[string]any{
 			"go1":         at(t, f, "runtime"), // the SDK works with no other
 			"main":        at(t, f, "handler"),
@@ -76,19 +86,91 @@ func TestFCTriggers(t *testing.T) {
 	}
 }
 
+// timers returns the payloads of a function's timers by name.
+func timers(t *testing.T, function string) map[string]string {
+	t.Helper()
+	payloads := map[string]string{}
+	for _, trigger := range list(at(t, fcFunction(t, function), "triggers")) {
+		if kind := at(t, trigger, "triggerType"); kind != "timer" {
+			t.Errorf("%s has a %v trigger: a sync function takes a timer's events only", function, kind)
+			continue
+		}
+		config := at(t, trigger, "triggerConfig")
+		if at(t, config, "enable") != "true" {
+			t.Errorf("%s: timer %v is off", function, at(t, trigger, "triggerName"))
+		}
+		payloads[at(t, trigger, "triggerName").(string)] = at(t, config, "payload").(string)
+	}
+	return payloads
+}
+
+// What the timers send is what the functions take, and what events/ has samples of.
+func TestFCSyncsTickAndVerify(t *testing.T) {
+	for _, function := range fcSyncs {
+		for name, payload := range timers(t, function) {
+			var sample struct {
+				TriggerTime string `json:"triggerTime"`
+				TriggerName string `json:"triggerName"`
+				Payload     string `json:"payload"`
+			}
+			file := "../events/" + function + "." + map[string]string{"every-minute": "timer", "every-hour": "hourly"}[name] + ".json"
+			readJSON(t, file, &sample)
+			if sample.TriggerName != name || sample.Payload != payload {
+				t.Errorf("%s: timer %s sends %s; %s has %+v", function, name, payload, file, sample)
+			}
+			text, err := json.Marshal(sample)
+			if err != nil {
+				t.Fatal(err)
+			}
+			event, err := syncrun.Inputs{Setting: "TARGETS", Trigger: "a timer"}.Timer(text, time.Now())
+			wantMode, wantStay := syncrun.ModeSync, 50*time.Second
+			if name == "every-hour" {
+				wantMode, wantStay = syncrun.ModeVerify, 10*time.Second // it must wait for its turn, and not stay
+			}
+			if err != nil || event.Mode != wantMode || event.Stay(50*time.Second) != wantStay {
+				t.Errorf("%s: timer %s asks for %+v (%v)", function, name, event, err)
+			}
+		}
+		if n := len(timers(t, function)); n != 2 {
+			t.Errorf("%s has %d timers, want 2", function, n)
+		}
+	}
+}
+
+// A tick that could not run is not run later: the next one is a minute away, and two would pile up.
+func TestFCSyncsRepeatNoTick(t *testing.T) {
+	for _, function := range fcSyncs {
+		async := at(t, fcFunction(t, function), "asyncInvokeConfig")
+		if at(t, async, "maxAsyncRetryAttempts") != "0" || at(t, async, "maxAsyncEventAgeInSeconds") != "60" {
+			t.Errorf("%s: %v, want no retries and events that are old after a minute", function, async)
+		}
+	}
+}
+
 // A deployment that starts by blocking is one that nobody has looked at.
 func TestFCStartsInObserve(t *testing.T) {
-	if got := at(t, fcFunction(t, "detect"), "environmentVariables", "MODE"); got != "${env('MODE', 'observe')}" {
-		t.Errorf("MODE %v, want observe by default", got)
+	for function, variable := range map[string]string{"detect": "MODE", "sync-alibaba-waf": "SYNC_MODE", "sync-tencent": "SYNC_MODE"} {
+		if got := at(t, fcFunction(t, function), "environmentVariables", variable); got != "${env('"+variable+"', 'observe')}" {
+			t.Errorf("%s of %s is %v, want observe by default", variable, function, got)
+		}
 	}
 }
 
 func TestFCSecretsComeFromTheEnvironment(t *testing.T) {
 	fromEnv := regexp.MustCompile(`^\$\{env\('[A-Z_]+'\)\}$`) // without a default: s stops when it is missing
-	for function, secrets := range map[string][]string{"detect": {"REDIS_URL"}, "webhook": {"REDIS_URL", "WEBHOOK_TOKEN"}} {
+	users := map[string]string{}
+	for function, secrets := range map[string][]string{
+		"detect": {"REDIS_URL"}, "webhook": {"REDIS_URL", "WEBHOOK_TOKEN"},
+		"sync-alibaba-waf": {"REDIS_URL"}, "sync-tencent": {"REDIS_URL", "TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY"},
+	} {
 		for _, name := range secrets {
 			if got := at(t, fcFunction(t, function), "environmentVariables", name).(string); !fromEnv.MatchString(got) {
 				t.Errorf("%s of %s is %q, want ${env('…')}", name, function, got)
+			} else if name == "REDIS_URL" {
+				if users[got] != "" {
+					t.Errorf("%s and %s have one Redis user: %s", function, users[got], got)
+				}
+				users[got] = function
 			}
 		}
 	}

@@ -89,15 +89,18 @@ func TestAlertCountsAddressesOverTheLimit(t *testing.T) {
 
 // The functions' own lines, as telemetry writes them, are what the alarms count.
 func TestAlarmsCountTheFunctionsOwnLines(t *testing.T) {
-	written := func(values telemetry.Values, well bool) logged {
+	line := func(deployed, function string, labels telemetry.Labels, values telemetry.Values, well bool) logged {
 		var text strings.Builder
-		metrics := telemetry.NewMetrics(&text, time.Now, telemetry.Plain, "detect")
+		metrics := telemetry.NewMetrics(&text, time.Now, telemetry.Plain, function)
 		if well {
-			metrics.Success(telemetry.Labels{}, values)
+			metrics.Success(labels, values)
 		} else {
-			metrics.Emit(telemetry.Labels{}, values)
+			metrics.Emit(labels, values)
 		}
-		return logged{1, map[string]string{"message": strings.TrimSpace(text.String()), "functionName": "sls-ops-tracewall-detect"}}
+		return logged{1, map[string]string{"message": strings.TrimSpace(text.String()), "functionName": deployed}}
+	}
+	written := func(values telemetry.Values, well bool) logged {
+		return line("sls-ops-tracewall-detect", "detect", telemetry.Labels{}, values, well)
 	}
 	fcOwn := logged{3, map[string]string{"message": "FC Invoke Start RequestId: 1-6a18a400-000000000001", "functionName": "sls-ops-tracewall-detect"}}
 	good := written(telemetry.Values{telemetry.GuardTripped: 0, telemetry.AllowlistUnreadable: 0}, true)
@@ -106,15 +109,30 @@ func TestAlarmsCountTheFunctionsOwnLines(t *testing.T) {
 	other := logged{1, maps.Clone(held.fields)}
 	other.fields["functionName"] = "tracewall-webhook"
 
-	tests := []struct {
+	type test struct {
 		name, alarm, column, want string
 		lines                     []logged
-	}{
+	}
+	tests := []test{
 		{"successes are counted", "alarm-detect-silent.json", "successes", "2", []logged{fcOwn, good, good, held}},
 		{"runs without success are silence", "alarm-detect-silent.json", "successes", "0", []logged{fcOwn, held, blind}},
 		{"a brake and a blind run trip", "alarm-guard-tripped.json", "trips", "2", []logged{fcOwn, good, held, blind}},
 		{"good runs do not", "alarm-guard-tripped.json", "trips", "0", []logged{fcOwn, good, good}},
 		{"nor do other functions", "alarm-guard-tripped.json", "trips", "0", []logged{good, other}},
+	}
+	for _, function := range fcSyncs {
+		// A target that went well is none for a run in which another one failed.
+		target := line("tracewall-"+function, function, telemetry.Labels{Cloud: "x", Target: "a"}, telemetry.Values{telemetry.GuardTripped: 0}, true)
+		run := line("tracewall-"+function, function, telemetry.Labels{}, telemetry.Values{telemetry.DurationMS: 1}, true)
+		held := line("tracewall-"+function, function, telemetry.Labels{Cloud: "x", Target: "b"}, telemetry.Values{telemetry.GuardTripped: 1, telemetry.Held: 1}, false)
+		blind := line("tracewall-"+function, function, telemetry.Labels{}, telemetry.Values{telemetry.AllowlistUnreadable: 1}, false)
+		silent, guard := "alarm-"+function+"-silent.json", "alarm-"+function+"-guard-tripped.json"
+		tests = append(tests, []test{
+			{function + ": runs are counted", silent, "successes", "2", []logged{target, run, run, good}},
+			{function + ": targets are not", silent, "successes", "0", []logged{target, held, good}},
+			{function + ": a held target and a blind run trip", guard, "trips", "2", []logged{target, run, held, blind}},
+			{function + ": good runs do not", guard, "trips", "0", []logged{target, run, other}},
+		}...)
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

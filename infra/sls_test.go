@@ -55,8 +55,8 @@ func alerts(t *testing.T) map[string]sdk.Alert {
 
 func TestAlertsAreWellFormed(t *testing.T) {
 	all := alerts(t)
-	if len(all) != 3 {
-		t.Errorf("%d alerts, want 3", len(all))
+	if len(all) != 7 {
+		t.Errorf("%d alerts, want 7", len(all))
 	}
 	for file, alert := range all {
 		c := alert.Configuration
@@ -78,21 +78,33 @@ func TestAlertsAreWellFormed(t *testing.T) {
 
 func TestAlarmsReadMetricsThatExist(t *testing.T) {
 	all := alerts(t)
-	for file, metrics := range map[string][]telemetry.Metric{
-		"alarm-detect-silent.json": {telemetry.LastSuccessTimestamp},
-		"alarm-guard-tripped.json": {telemetry.GuardTripped, telemetry.AllowlistUnreadable},
+	for function, files := range map[string][2]string{
+		"detect":           {"alarm-detect-silent.json", "alarm-guard-tripped.json"},
+		"sync-alibaba-waf": {"alarm-sync-alibaba-waf-silent.json", "alarm-sync-alibaba-waf-guard-tripped.json"},
+		"sync-tencent":     {"alarm-sync-tencent-silent.json", "alarm-sync-tencent-guard-tripped.json"},
 	} {
-		for _, metric := range metrics {
-			if alert, ok := all[file]; !ok || !strings.Contains(alert.Configuration.QueryList[0].Query, `"`+string(metric)+`"`) {
-				t.Errorf("%s does not look for %s", file, metric)
+		name := at(t, fcFunction(t, function), "functionName").(string)
+		for file, metrics := range map[string][]telemetry.Metric{
+			files[0]: {telemetry.LastSuccessTimestamp}, files[1]: {telemetry.GuardTripped, telemetry.AllowlistUnreadable},
+		} {
+			alert, ok := all[file]
+			if !ok {
+				t.Errorf("%s is missing", file)
+				continue
+			}
+			query := alert.Configuration.QueryList[0].Query
+			if !strings.HasPrefix(query, "functionName: "+name+" |") {
+				t.Errorf("%s does not look at %s", file, name)
+			}
+			for _, metric := range metrics {
+				if !strings.Contains(query, `"`+string(metric)+`"`) {
+					t.Errorf("%s does not look for %s", file, metric)
+				}
+			}
+			if silent := file == files[0]; alert.Configuration.NoDataFire != silent {
+				t.Errorf("%s fires without data: %t, want %t: only a dead man is silent", file, alert.Configuration.NoDataFire, silent)
 			}
 		}
-	}
-	if name := at(t, fcFunction(t, "detect"), "functionName").(string); !strings.Contains(all["alarm-detect-silent.json"].Configuration.QueryList[0].Query, name) {
-		t.Errorf("the dead-man alarm does not look at %s", name)
-	}
-	if c := all["alarm-detect-silent.json"].Configuration; !c.NoDataFire {
-		t.Error("the dead-man alarm stays quiet when there is no data, which is when it is needed")
 	}
 }
 

@@ -25,6 +25,12 @@ var declared = map[string]func(t *testing.T) tree{
 	"webhook": func(t *testing.T) tree {
 		return at(t, fcFunction(t, "webhook"), "environmentVariables").(tree)
 	},
+	"sync-alibaba-waf": func(t *testing.T) tree {
+		return at(t, fcFunction(t, "sync-alibaba-waf"), "environmentVariables").(tree)
+	},
+	"sync-tencent": func(t *testing.T) tree {
+		return at(t, fcFunction(t, "sync-tencent"), "environmentVariables").(tree)
+	},
 }
 
 // The platforms set these by themselves, and Function Compute refuses to deploy a
@@ -48,7 +54,7 @@ func TestDeployFilesDeclareWhatFunctionsRead(t *testing.T) {
 				t.Fatal("no deploy file is known for this function")
 			}
 			have := slices.Sorted(maps.Keys(declared[function](t)))
-			want := variablesOf(t, filepath.Join(folder, "config.go"))
+			want := read(t, filepath.Join(folder, "config.go"))
 			for _, name := range want {
 				if !slices.Contains(have, name) {
 					t.Errorf("%s is read and not declared", name)
@@ -74,7 +80,7 @@ func TestREADMEsNameEverySetting(t *testing.T) {
 			t.Fatal(err)
 		}
 		for function := range declared {
-			for _, name := range variablesOf(t, filepath.Join("../functions", function, "config.go")) {
+			for _, name := range read(t, filepath.Join("../functions", function, "config.go")) {
 				if !strings.Contains(string(text), "`"+name+"`") {
 					t.Errorf("%s does not name %s of %s", file, name, function)
 				}
@@ -84,6 +90,34 @@ func TestREADMEsNameEverySetting(t *testing.T) {
 }
 
 var variableName = regexp.MustCompile(`^[A-Z][A-Z0-9]*(_[A-Z0-9]+)*$`)
+
+// read returns the variables that a function reads: those of its config.go, and those that all
+// sync functions read if it is one.
+func read(t *testing.T, config string) []string {
+	t.Helper()
+	names := variablesOf(t, config)
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(text), "syncrun.ReadSettings(") {
+		names = append(names, variablesOf(t, "../shared/syncrun/settings.go")...)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// What all sync functions read must be seen for each of them, or the comparison proves nothing.
+func TestVariablesOfAllSyncFunctionsAreFound(t *testing.T) {
+	for function, own := range map[string]string{"sync-aws-waf": "WAF_TARGETS", "sync-alibaba-waf": "ALIBABA_TARGETS", "sync-tencent": "TENCENT_TARGETS"} {
+		got := read(t, filepath.Join("../functions", function, "config.go"))
+		for _, want := range []string{"REDIS_URL", "SYNC_MODE", "WAIT", own} {
+			if !slices.Contains(got, want) {
+				t.Errorf("%s reads %v, want %s among them", function, got, want)
+			}
+		}
+	}
+}
 
 // variablesOf finds the variables that a config.go reads: it hands each name, written
 // out, to something that looks it up: as the first argument, or behind a pointer to the
