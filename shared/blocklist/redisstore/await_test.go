@@ -43,12 +43,14 @@ func TestAWaitOfManySlicesRingsInAnyOfThem(t *testing.T) {
 			}
 		}
 	}})
-	go func() {
+	var putting sync.WaitGroup
+	putting.Go(func() {
 		<-enough
 		if _, err := other.Put(context.Background(), batch(t, 1)); err != nil {
 			t.Errorf("put: %v", err)
 		}
-	}()
+	})
+	defer putting.Wait() // it rings before it is through
 	last, err := store.Await(t.Context(), "0-0", time.Minute)
 	if err != nil || last == "0-0" {
 		t.Errorf("await = %s, %v, want the message", last, err)
