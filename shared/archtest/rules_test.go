@@ -23,6 +23,8 @@ var (
 	slsSDK     = []string{"github.com/aliyun/aliyun-log-go-sdk/..."}
 	fcRuntime  = []string{"github.com/aliyun/fc-runtime-go-sdk/..."}
 	fcSDK      = []string{"github.com/alibabacloud-go/darabonba-openapi/v2/...", "github.com/alibabacloud-go/tea/..."}
+	tencentSDK = []string{"github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common/..."}
+	pacing     = []string{"golang.org/x/time/rate"}
 	duckDB     = []string{"github.com/duckdb/duckdb-go/...", "github.com/duckdb/duckdb-go-bindings/..."}
 
 	// Pure computation: values in, values out, no network and no files.
@@ -45,6 +47,7 @@ var layers = []layer{
 
 	{"shared/secret", nil, "support knows no domain"},
 	{"shared/telemetry", nil, "support knows no domain"},
+	{"shared/endpoint", nil, "support knows no domain and no cloud: what an answer means is for the clients to say"},
 	{"shared/settings", own("secret"), "support knows no domain: what is allowed is for its callers to say"},
 
 	{
@@ -67,22 +70,47 @@ var layers = []layer{
 		"shared/enforce", join(own("threat", "allowlist", "blocklist", "waf"), []string{"go4.org/netipx"}),
 		"from the list to any wall, for the functions and the operator alike; clouds and stores are handed in",
 	},
+	{
+		"shared/syncrun", own("blocklist/redisstore", "enforce", "secret", "settings", "telemetry"),
+		"what the sync functions have in common, the store that they open included; clouds and their envelopes are handed in",
+	},
 
 	{
 		"shared/blocklist/redisstore", join(own("threat", "allowlist", "blocklist"), redisSDK, []string{"golang.org/x/sync/errgroup"}),
 		"one adapter, its domain and one SDK",
 	},
 	{
-		"shared/waf/awswaf", join(own("threat", "waf"), awsSDK),
+		"shared/waf/targets", own("waf"),
+		"what an operator says about walls is read alike for every cloud, and by no SDK",
+	},
+	{
+		"shared/waf/awswaf", join(own("threat", "waf", "waf/targets"), awsSDK),
 		"one adapter, its domain and one SDK",
 	},
 	{
-		"shared/sls", join(own("threat", "secret"), slsSDK),
+		"shared/waf/tencentfw", join(own("endpoint", "threat", "secret", "waf", "waf/targets"), tencentSDK, pacing),
+		"one adapter, its domain and one SDK",
+	},
+	{
+		"shared/waf/aliwaf", join(own("endpoint", "threat", "secret", "waf", "waf/targets"), fcSDK, pacing),
+		"one adapter, its domain and one SDK",
+	},
+	{
+		"shared/sls", join(own("endpoint", "threat", "secret"), slsSDK),
 		"one adapter and one SDK",
 	},
 	{
-		"shared/fcinvoke", join(own("secret"), fcSDK),
+		"shared/cls", join(own("endpoint", "secret"), tencentSDK),
 		"one adapter and one SDK",
+	},
+	{
+		"shared/fcinvoke", join(own("endpoint", "secret"), fcSDK),
+		"one adapter and one SDK",
+	},
+
+	{
+		"shared/fccall", join(own("secret", "settings"), fcRuntime),
+		"what one platform hands over with each call, for its functions; no client of any cloud",
 	},
 
 	{
@@ -94,16 +122,26 @@ var layers = []layer{
 		"runs the tests inside rule files on whatever Log Service it is given",
 	},
 	{
-		"shared/waf/waftest", join(own("threat", "waf"), testLibs, []string{"go4.org/netipx"}),
-		"a stand-in of the firewall and nothing of the rest",
+		"shared/waf/waftest", join(own("threat", "waf", "signtest"), fcSDK, tencentSDK, testLibs, []string{"go4.org/netipx"}),
+		"stand-ins of the firewalls and nothing of the rest; their tests speak to them with the real clients",
 	},
 	{
 		"shared/sls/slstest", join(own("threat"), duckDB, slsSDK, testLibs, []string{"github.com/pierrec/lz4/v4", "google.golang.org/protobuf/encoding/protowire", "github.com/klauspost/compress/zstd", "github.com/phuslu/iploc", "golang.org/x/text/..."}),
 		"the only place that needs DuckDB, and so cgo; its tests speak to it with the real SDK",
 	},
 	{
-		"shared/functiontest", testLibs,
+		"shared/cls/clstest", join(own("signtest", "sls/slstest"), tencentSDK, testLibs),
+		"another wire and another dialect in front of the same engine; its tests speak to it with the real SDK",
+	},
+	{
+		"shared/functiontest", join(own("signtest"), testLibs),
 		"the runtimes' protocols; it starts any function and knows none",
+	},
+	{"shared/signtest", nil, "the clouds' request signatures, from the reading side: it shares no code with the clients that sign"},
+
+	{
+		"shared/syncrun/syncruntest", join(own("threat", "allowlist", "blocklist", "blocklist/redisstore", "enforce", "functiontest", "syncrun"), testLibs),
+		"what surrounds any sync function in its end-to-end tests but its cloud",
 	},
 
 	{
@@ -179,7 +217,7 @@ func rules() []rule {
 			// is the machine's time and decides only how far a run gets.
 			Reason: "a decision must be the same when it is repeated: values in, values out; the clock is handed in",
 			On: func(s source) bool {
-				return !s.Test && slices.Contains([]string{"shared/threat", "shared/allowlist", "shared/blocklist", "shared/detect", "shared/waf"}, s.Dir())
+				return !s.Test && slices.Contains([]string{"shared/threat", "shared/allowlist", "shared/blocklist", "shared/detect", "shared/waf", "shared/waf/targets"}, s.Dir())
 			},
 			Find: func(s source) []string {
 				found := imports(s, func(imported string) bool {
@@ -202,14 +240,14 @@ func rules() []rule {
 			Name:   "cgo stays in the laptop's Log Service",
 			Reason: "functions are static binaries: a single cgo import would need a C library on the cloud's machine",
 			On: func(s source) bool {
-				return !within("shared/sls/slstest", s.Dir()) && (!within("scripts/tracewall/...", s.Dir()) || !s.Cgo)
+				return !within("shared/sls/slstest", s.Dir()) && !within("shared/cls/clstest", s.Dir()) && (!within("scripts/tracewall/...", s.Dir()) || !s.Cgo)
 			},
 			Find: func(s source) []string {
 				return imports(s, func(imported string) bool {
-					if s.Test && covers("shared/sls/slstest", imported) {
+					if s.Test && (covers("shared/sls/slstest", imported) || covers("shared/cls/clstest", imported)) {
 						return !s.Cgo && within("functions/*", s.Dir()) // a function is also tested with CGO_ENABLED=0
 					}
-					return imported == "C" || covers("github.com/duckdb/...", imported) || covers("shared/sls/slstest", imported)
+					return imported == "C" || covers("github.com/duckdb/...", imported) || covers("shared/sls/slstest", imported) || covers("shared/cls/clstest", imported)
 				})
 			},
 		},
