@@ -411,7 +411,7 @@ func TestABatchThatWasEnteredInPartIsReadBack(t *testing.T) {
 	k := keeper{t: t, now: noon, wall: w}
 	want := listed(1, on4(1, 2, 3, 4)...)
 	for i := range want.Wants {
-		want.Wants[i].Count = int64(9 - i)
+		want.Wants[i].Count = 1 << (9 - i)
 	}
 	first := true
 	w.OnWrite = func(op string) (bool, error) {

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math/bits"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -90,15 +92,15 @@ func distinct(wants []Want, l Limits) choice {
 // within merges neighbours if there is no room without, and keeps the most urgent that
 // can have a place. It changes nothing in the lists of c.
 func (c choice) within(current []Set, l Limits) choice {
-	picks := keepMerged(c.picks, current, l)
-	c.picks, c.overflow = fit(picks, roomFor(current, l))
+	picks, held := keepMerged(c.picks, current, l), heldBy(current, l)
+	c.picks, c.overflow = fit(picks, roomFor(current, l), held)
 	if len(c.overflow) > 0 {
 		picks = merge(picks, l)
-		c.picks, c.overflow = fit(picks, roomFor(current, l))
+		c.picks, c.overflow = fit(picks, roomFor(current, l), held)
 	}
 	if len(c.overflow) > 0 && l.Dense > 0 {
 		picks, c.condensed = condense(picks, l)
-		c.picks, c.overflow = fit(picks, roomFor(current, l))
+		c.picks, c.overflow = fit(picks, roomFor(current, l), held)
 	}
 	return c
 }
@@ -177,9 +179,27 @@ func (r *room) take(f Family) bool {
 	return true
 }
 
+// heldBy tells what is in force already, where the content of the sets is always at hand: elsewhere a run that
+// has not read them must come to the same choice as one that has. Nil: it does not matter.
+func heldBy(current []Set, l Limits) func() map[netip.Prefix]bool {
+	if !l.Unmarked && !l.inBook {
+		return nil
+	}
+	return sync.OnceValue(func() map[netip.Prefix]bool {
+		held := map[netip.Prefix]bool{}
+		for _, s := range current {
+			for _, p := range s.Prefixes {
+				held[p] = true
+			}
+		}
+		return held
+	})
+}
+
 // fit splits picks into those that get a place and those that do not, most urgent
-// first in both decisions. The former stay in the order given.
-func fit(picks []pick, r room) (in, out []pick) {
+// first in both decisions. Of two that are about as urgent, the one that is in force stays: the counts of an attack
+// under way change with every run, and each of them would turn a full wall over. The former stay in the order given.
+func fit(picks []pick, r room, held func() map[netip.Prefix]bool) (in, out []pick) {
 	all := r
 	if !slices.ContainsFunc(picks, func(p pick) bool { return !all.take(FamilyOf(p.Prefix)) }) {
 		return picks, nil
@@ -189,7 +209,8 @@ func fit(picks []pick, r room) (in, out []pick) {
 		order[i] = int32(i)
 	}
 	slices.SortFunc(order, func(a, b int32) int {
-		return cmp.Or(compareRank(picks[a], picks[b]), comparePrefix(picks[a].Prefix, picks[b].Prefix))
+		p, q := picks[a], picks[b]
+		return cmp.Or(compareUrgency(p, q), compareHeld(p, q, held), compareRank(p, q), comparePrefix(p.Prefix, q.Prefix))
 	})
 	gone := make([]bool, len(picks))
 	for _, i := range order {
@@ -204,6 +225,26 @@ func fit(picks []pick, r room) (in, out []pick) {
 		}
 	}
 	return in, out
+}
+
+// compareUrgency orders by severity and then roughly by count: twice as many count as more.
+func compareUrgency(a, b pick) int {
+	return cmp.Or(cmp.Compare(b.rank.Severity, a.rank.Severity), cmp.Compare(bits.Len64(uint64(max(0, b.rank.Count))), bits.Len64(uint64(max(0, a.rank.Count)))))
+}
+
+// compareHeld orders what is in force first.
+func compareHeld(a, b pick, held func() map[netip.Prefix]bool) int {
+	if held == nil {
+		return 0
+	}
+	switch in := held(); {
+	case in[a.Prefix] == in[b.Prefix]:
+		return 0
+	case in[a.Prefix]:
+		return -1
+	default:
+		return 1
+	}
 }
 
 // compareRank orders the more urgent first: by severity, then count, then recency.

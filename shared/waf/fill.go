@@ -49,7 +49,7 @@ func (pl *planner) cut() []pick {
 			newcomers = append(newcomers, p)
 		}
 	}
-	_, out := fit(newcomers, r)
+	_, out := fit(newcomers, r, nil)
 	pl.drop(out)
 	return out
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/tracewall/tracewall/shared/threat"
 	"github.com/tracewall/tracewall/shared/waf"
+	"github.com/tracewall/tracewall/shared/waf/waftest"
 )
 
 func pfx(texts ...string) []netip.Prefix {
@@ -515,4 +516,45 @@ func ExampleMakePlan() {
 	// fill tracewall-edge-v4-001 +1 -1 = 2
 	// create tracewall-edge-v6-001 with 1
 	// reference tracewall-edge-v6-001
+}
+
+// An attack under way changes everybody's count with every run.
+func TestAFullWallIsNotTurnedOverForALittleMoreUrgency(t *testing.T) {
+	counted := func(generation uint64, counts ...int64) waf.Desired {
+		d := waf.Desired{Epoch: "e1", Generation: generation}
+		for i, n := range counts {
+			d.Wants = append(d.Wants, waf.Want{Prefix: netip.MustParsePrefix(fmt.Sprintf("20.0.%d.1/32", i)), Count: n})
+		}
+		return d
+	}
+	for name, open := range map[string]func() func() waf.Firewall{
+		"sets": func() func() waf.Firewall {
+			w := &waftest.Wall{NoEmpty: true, Room: 1}
+			return func() waf.Firewall { return w.OpenStamped() }
+		},
+		"a book": func() func() waf.Firewall {
+			w := &waftest.BookWall{Told: true, Room: 2}
+			return func() waf.Firewall { return w.Open() }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wall := open()
+			run := func(want waf.Desired) waf.Report {
+				t.Helper()
+				r := &waf.Reconciler{Firewall: wall(), Limits: waf.Limits{SetSize: 2}, Guard: waf.Guard{Ended: waftest.AllEnded}}
+				report, err := r.Reconcile(t.Context(), want)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return report
+			}
+			run(counted(1, 20, 21))
+			if report := run(counted(2, 20, 21, 30)); report.Writes != 0 || report.Overflow != 1 {
+				t.Errorf("a newcomer with a few more: %q, want nothing done", report.Plan)
+			}
+			if report := run(counted(3, 20, 21, 64)); report.Writes == 0 || report.Overflowed[0] != netip.MustParsePrefix("20.0.0.1/32") {
+				t.Errorf("a newcomer with three times as many: %q, left out %v; want the least urgent to go", report.Plan, report.Overflowed)
+			}
+		})
+	}
 }
