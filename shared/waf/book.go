@@ -75,7 +75,7 @@ func (r *run) planBook(ctx context.Context, state State) (Plan, error) {
 	if err := r.open(ctx, state); err != nil {
 		return Plan{}, err
 	}
-	if r.quota != nil {
+	if r.quota != nil && r.atStep == Enlist { // a limit on rules says nothing about the book
 		r.book.roomMet = max(r.book.roomMet, len(r.book.held)) // what it turned out to hold, it has room for
 		b = b.within(r.book.roomMet)
 	}

@@ -443,3 +443,20 @@ func TestAFullBookThatHasRoomForAllIsNoError(t *testing.T) {
 		t.Errorf("%d writes, plan %q", report.Writes, report.Plan)
 	}
 }
+
+// That no more rules can be had says nothing about how much the book takes.
+func TestALimitOnRulesIsNotTakenForTheBooks(t *testing.T) {
+	k := keeper{t: t, wall: &waftest.BookWall{Batch: 2}}
+	k.wall.OnWrite = func(op string) (bool, error) { return op != "refer", map[bool]error{true: waf.ErrQuota}[op == "refer"] }
+	want := listed(1, on4(1, 2, 3, 4, 5, 6, 7)...)
+	if report, err := k.run(want); !errors.Is(err, waf.ErrQuota) || report.Overflow != 0 {
+		t.Errorf("error %v, %d overflow; want the quota told and nobody without room", err, report.Overflow)
+	}
+	if k.memory == nil || k.memory.Room != 0 {
+		t.Errorf("remembered: %+v, want no room", k.memory)
+	}
+	k.wall.OnWrite = nil
+	if k.ok(want); len(k.wall.Enforced()) != 7 {
+		t.Errorf("%d blocked once rules can be had again, want 7", len(k.wall.Enforced()))
+	}
+}
