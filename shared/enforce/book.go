@@ -77,24 +77,26 @@ type writer struct {
 }
 
 func (w *writer) beforeWrite(ctx context.Context) error {
-	if err := w.lease.Renew(ctx); err != nil {
-		return err
+	if !w.began {
+		if err := w.strikeOut(ctx); err != nil {
+			return err
+		}
+		w.began = true
 	}
-	if w.began {
-		return nil
-	}
+	return w.lease.Renew(ctx) // last: whoever has lost it has struck nothing out and must not write
+}
+
+// strikeOut puts what is remembered of the book in doubt.
+func (w *writer) strikeOut(ctx context.Context) error {
 	if w.unreadable != nil && w.book {
 		return w.unreadable
 	}
-	if w.before.Book != nil {
-		doubted := w.before
-		doubted.Book = nil
-		if err := w.run.record(ctx, w.target, doubted, w.lease); err != nil {
-			return err
-		}
+	if w.before.Book == nil {
+		return nil
 	}
-	w.began = true
-	return nil
+	doubted := w.before
+	doubted.Book = nil
+	return w.run.record(ctx, w.target, doubted, w.lease)
 }
 
 // bookAfter is what the next run is to remember of the book. w is nil in a plan.
