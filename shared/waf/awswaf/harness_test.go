@@ -151,8 +151,17 @@ func TestAdapter(t *testing.T) {
 					Enforced: c.enforced,
 					Foreign:  func() string { return c.foreign(t) },
 					Fail:     c.failWrite,
+					FailCall: c.failCall,
 				}
 			})
 		})
+	}
+}
+
+// failCall makes the n-th call from now fail for good, the SDK's own tries included; negative: none.
+func (c *cloud) failCall(n int) {
+	c.Heal()
+	if n >= 0 {
+		c.FailCall(n, 6, waftest.Fault{Code: "WAFInternalErrorException"})
 	}
 }

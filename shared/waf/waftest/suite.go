@@ -35,8 +35,6 @@ type Harness struct {
 	Swap int
 	// CannotProve: nobody can tell here whether what the wall holds is in force.
 	CannotProve bool
-	// SetSize is how many addresses a set holds here; default 10.
-	SetSize int
 }
 
 // TestFirewall is what every waf.Firewall must pass. open makes a fresh wall.
@@ -87,16 +85,16 @@ func wants(list []netip.Prefix) []waf.Want {
 // AllEnded is the Ended of a waf.Guard for lists of which nobody goes but in good order.
 func AllEnded(_ context.Context, prefixes []netip.Prefix) (int, error) { return len(prefixes), nil }
 
-func reconciler(h Harness, f waf.Firewall) *waf.Reconciler {
+func reconciler(f waf.Firewall) *waf.Reconciler {
 	return &waf.Reconciler{
-		Firewall: f, Name: "suite", Limits: waf.Limits{SetSize: cmp.Or(h.SetSize, suiteSize)}, Guard: waf.Guard{Ended: AllEnded},
+		Firewall: f, Name: "suite", Limits: waf.Limits{SetSize: suiteSize}, Guard: waf.Guard{Ended: AllEnded},
 		Pause: func(context.Context, int) error { return nil },
 	}
 }
 
 func reconcile(t *testing.T, h Harness, f waf.Firewall, generation uint64, list []netip.Prefix) waf.Report {
 	t.Helper()
-	report, err := reconciler(h, f).Reconcile(t.Context(), waf.Desired{Wants: wants(list), Epoch: "e1", Generation: generation})
+	report, err := reconciler(f).Reconcile(t.Context(), waf.Desired{Wants: wants(list), Epoch: "e1", Generation: generation})
 	if err != nil {
 		t.Fatalf("reconcile: %v", err)
 	}
@@ -160,7 +158,7 @@ func testFamilies(t *testing.T, h Harness) {
 func testDry(t *testing.T, h Harness) {
 	reconcile(t, h, h.Open(t), 1, addrs(0, 25))
 	before := h.Enforced()
-	dry := reconciler(h, h.Open(t))
+	dry := reconciler(h.Open(t))
 	dry.DryRun = true
 	said, err := dry.Reconcile(t.Context(), waf.Desired{Wants: wants(addrs(3, 40)), Epoch: "e1", Generation: 2})
 	if err != nil {
@@ -181,7 +179,7 @@ func testStale(t *testing.T, h Harness) { testRefused(t, h, "e1", 4, waf.ErrStal
 func testRefused(t *testing.T, h Harness, epoch string, generation uint64, want error) {
 	t.Helper()
 	reconcile(t, h, h.Open(t), 5, addrs(0, 25))
-	r := reconciler(h, h.Open(t))
+	r := reconciler(h.Open(t))
 	desired := waf.Desired{Wants: wants(addrs(40, 2)), Epoch: epoch, Generation: generation}
 	report, err := r.Reconcile(t.Context(), desired)
 	if !errors.Is(err, want) || report.Writes != 0 || spell(h.Enforced()) != spell(addrs(0, 25)) {
@@ -261,7 +259,7 @@ func (c *churn) through(t *testing.T, what string, fail, mend func()) {
 		list := addrs(c.at, size)
 		c.generation++
 		fail()
-		report, err := reconciler(c.h, c.h.Open(t)).Reconcile(t.Context(), waf.Desired{Wants: wants(list), Epoch: "e1", Generation: c.generation})
+		report, err := reconciler(c.h.Open(t)).Reconcile(t.Context(), waf.Desired{Wants: wants(list), Epoch: "e1", Generation: c.generation})
 		where := fmt.Sprintf("%s, to %d: %v", what, size, err)
 		now := c.h.Enforced()
 		for _, p := range list {
@@ -295,7 +293,7 @@ func testRoom(t *testing.T, h Harness) {
 		}
 	}
 	// That the wall is full may be an error once, where only a refused write tells.
-	report, err := reconciler(h, h.Open(t)).Reconcile(t.Context(), desired)
+	report, err := reconciler(h.Open(t)).Reconcile(t.Context(), desired)
 	now := h.Enforced()
 	if err != nil && !errors.Is(err, waf.ErrQuota) || report.Enforced != 20 || report.Overflow != 40 || len(report.Overflowed) != 40 || len(now) != 20 {
 		t.Fatalf("error %v; %d enforced by the report and %d on the wall, %d overflow; want 20, 20 and 40", err, report.Enforced, len(now), report.Overflow)
@@ -307,7 +305,7 @@ func testRoom(t *testing.T, h Harness) {
 	}
 	// What goes makes room for what waits.
 	desired.Wants, desired.Generation = desired.Wants[:50], 2
-	report, err = reconciler(h, h.Open(t)).Reconcile(t.Context(), desired)
+	report, err = reconciler(h.Open(t)).Reconcile(t.Context(), desired)
 	if err != nil && !errors.Is(err, waf.ErrQuota) || report.Overflow != 30 || len(h.Enforced()) != 20 {
 		t.Errorf("ten gone: error %v, %d on the wall, %d overflow; want 20 and 30", err, len(h.Enforced()), report.Overflow)
 	}
@@ -319,7 +317,7 @@ func testProof(t *testing.T, h Harness) {
 	if _, ok := f.(waf.Prover); !ok {
 		t.Skip("this wall proves nothing")
 	}
-	r := reconciler(h, f)
+	r := reconciler(f)
 	r.Prove = true
 	report, err := r.Reconcile(t.Context(), waf.Desired{Wants: wants(addrs(0, 5)), Epoch: "e1", Generation: 1})
 	if err != nil || report.Proof == nil {
