@@ -4,8 +4,8 @@
 //
 // Invariants, kept by every implementation and proven by blocklisttest.TestStore:
 // the same Batch put twice, or by two writers at once, leaves the same list; an
-// entry never gets shorter by being seen again; reading a list that is absent,
-// flushed or half there is an error and never an empty list.
+// entry never gets shorter by being seen again (a challenge that becomes a block ends
+// as the block does); reading a list that is absent, flushed or half there is an error and never an empty list.
 package blocklist
 
 import (
@@ -27,35 +27,31 @@ var (
 	ErrLeaseLost = errors.New("lease was lost")
 )
 
-// Term limits, in force wherever a term is read: one minute to thirty days.
-const (
-	MinTerm     = time.Minute
-	MaxTerm     = 30 * 24 * time.Hour
-	DefaultTerm = 72 * time.Hour
-)
-
 // Sources of an entry.
 const (
 	SourceDetect   = "detect"
 	SourceOperator = "operator"
 )
 
-// Entry is one Indicator that is blocked until ExpiresAt. Times are in UTC and whole seconds.
+// Entry is one Indicator that is blocked, or challenged, until ExpiresAt. Times are in UTC and whole seconds.
 type Entry struct {
 	Indicator threat.Indicator `json:"-"`
 	Source    string           `json:"source"`
 	Severity  threat.Severity  `json:"severity"`
-	Rules     []string         `json:"rules,omitempty"`  // sorted
-	Reason    string           `json:"reason,omitempty"` // for people; printable, at most 200 bytes
-	Count     int64            `json:"count,omitempty"`  // the largest Count of any one offence
+	Challenge bool             `json:"challenge,omitempty"` // not to be blocked: to be challenged, where something can
+	Score     int              `json:"score,omitempty"`     // 0 to 100, the largest of any one offence; 0: not known
+	Tags      []string         `json:"tags,omitempty"`      // sorted, at most 20: "web attack", "scan"
+	Rules     []string         `json:"rules,omitempty"`     // sorted
+	Reason    string           `json:"reason,omitempty"`    // for people; printable, at most 200 bytes
+	Count     int64            `json:"count,omitempty"`     // the largest Count of any one offence
 	FirstSeen time.Time        `json:"first_seen"`
 	LastSeen  time.Time        `json:"last_seen"`
 	Countries []string         `json:"countries,omitempty"` // sorted
 	Accounts  []string         `json:"accounts,omitempty"`  // sorted, at most 20
 	Addresses int              `json:"addresses,omitempty"`
-	Since     time.Time        `json:"since"` // when this block began
+	Since     time.Time        `json:"since"` // when this block or challenge began
 	ExpiresAt time.Time        `json:"expires_at"`
-	Strikes   int              `json:"strikes"` // blocks of this Indicator so far, this one included
+	Strikes   int              `json:"strikes"` // times on the list that count, this one included
 }
 
 // Offence is a reason to block: what Put turns into an Entry.
@@ -77,8 +73,9 @@ type Batch struct {
 type Changes struct {
 	Added      int // new entries
 	Extended   int // entries that now last longer
+	Upgraded   int // entries that were challenged and are blocked now
 	Unchanged  int // already known
-	Released   int // left alone: an operator unblocked the Indicator after the offence
+	Released   int // left alone: an operator unblocked the Indicator after the offence, or its cool-off lasts
 	Expired    int // left alone: the term was over before Now
 	Generation uint64
 }
@@ -103,19 +100,4 @@ type Notice struct {
 	Generation uint64
 	Added      int
 	Removed    int
-}
-
-// MaxStrikes caps how often the term doubles: 72 h, 144 h, 288 h, 576 h, then MaxTerm.
-const MaxStrikes = 5
-
-// TermFor returns how long the strikes-th block lasts: the rule's term, doubled
-// for each earlier block, at most MaxTerm. Strikes below 1 count as 1.
-func TermFor(term time.Duration, strikes int) time.Duration {
-	for range min(max(strikes, 1), MaxStrikes) - 1 {
-		term *= 2
-		if term >= MaxTerm {
-			return MaxTerm
-		}
-	}
-	return term
 }

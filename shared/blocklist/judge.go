@@ -1,36 +1,16 @@
 package blocklist
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
-
-	"github.com/tracewall/tracewall/shared/threat"
 )
-
-// Bounds of an entry's texts and lists. They keep an entry small whatever an
-// attacker writes into a log line.
-const (
-	MaxReason    = 200 // bytes
-	MaxAccounts  = 20
-	MaxCountries = 250 // as many as there are
-	MaxRules     = 50
-	maxWord      = 256     // bytes of one rule, country or account
-	maxCount     = 1 << 53 // Redis' Lua counts in doubles: above this, sums are no longer exact
-)
-
-// maxAhead is how far an offence may lie ahead of its batch's clock. The last
-// window of a run may still be open; nothing that we know of is a day long.
-const maxAhead = 24 * time.Hour
 
 // Past is what a store remembers of an Indicator after its entry is gone.
 type Past struct {
-	Strikes  int       // blocks so far
+	Strikes  int       // times on the list so far, as of Until; see StrikesAt
 	Until    time.Time // when the latest of them ends or ended
 	Released time.Time // when an operator last unblocked the Indicator
+	CoolOff  time.Time // up to when that unblock holds against new offences; zero: Released
 }
 
 // Outcome is what became of one Offence.
@@ -40,6 +20,7 @@ type Outcome uint8
 const (
 	OutcomeAdded Outcome = iota + 1
 	OutcomeExtended
+	OutcomeUpgraded
 	OutcomeUnchanged
 	OutcomeReleased
 	OutcomeExpired
@@ -52,6 +33,8 @@ func (c *Changes) Tally(o Outcome) {
 		c.Added++
 	case OutcomeExtended:
 		c.Extended++
+	case OutcomeUpgraded:
+		c.Upgraded++
 	case OutcomeUnchanged:
 		c.Unchanged++
 	case OutcomeReleased:
@@ -63,41 +46,42 @@ func (c *Changes) Tally(o Outcome) {
 
 // Apply is the rule by which every store turns an Offence into an Entry; stores
 // that compute elsewhere (redisstore does in Lua) are tested against it. old is
-// the Indicator's entry or nil; an old entry that has ended by now counts as nil.
-// o must have passed Check and Clean. Neither old nor o is changed.
+// the Indicator's entry or nil; an old entry that has ended by now counts as nil. j is
+// the Indicator's Jitter. o must have passed Check and Clean. Neither old nor o is changed.
 //
 // Everything counts from the offence's own time, so a replay changes nothing:
 //
-//   - an offence from before an unblock is Released. An operator's own block in
-//     the very second of the unblock is the later word and holds;
-//   - a strike is counted when a block begins after the one before has ended. An
-//     offence from the time of an earlier block belongs to that block;
-//   - the term doubles with each strike, except an operator's: a person who says
-//     72 h means 72 h;
+//   - an offence from before an unblock, or within its cool-off, is Released. An
+//     operator's own block from the very second of the unblock on is the later word: it
+//     holds, and the cool-off ends with it;
+//   - a strike is counted when a block begins after the one before has ended, and
+//     forgotten as StrikesAt says. An offence from the time of an earlier block belongs
+//     to that block;
+//   - the term doubles with each strike and gets the strike's jitter, except an
+//     operator's; see Offence.End;
 //   - a term that is over by now is Expired and writes nothing;
 //   - an entry that is there gets the later end, the larger count, the worse
 //     severity, the earlier first and the later last sighting, and the union of
-//     the lists. An operator's word outranks a rule's as source and reason.
-func Apply(old *Entry, past Past, o Offence, now time.Time) (Entry, Past, Outcome) {
+//     the lists. An operator's word outranks a rule's as source and reason;
+//   - a block outranks a challenge, whichever came first: one who is blocked gets no
+//     more of a challenge than its sightings, and one who is challenged is Upgraded to
+//     the block as it would be without the challenge, its end included. Both count strikes alike.
+func Apply(old *Entry, past Past, j Jitter, o Offence, now time.Time) (Entry, Past, Outcome) {
 	byOperator := o.Source == SourceOperator
-	if !past.Released.IsZero() && (o.At.Before(past.Released) || o.At.Equal(past.Released) && !byOperator) {
+	if past.forgives(o.At, byOperator) {
 		return Entry{}, past, OutcomeReleased
 	}
 	if old != nil && !old.ExpiresAt.After(now) {
 		old = nil
 	}
-	strikes := past.Strikes + 1
+	strikes := past.StrikesAt(o.At) + 1
 	switch {
 	case old != nil:
 		strikes = old.Strikes
 	case past.Strikes > 0 && o.At.Before(past.Until):
 		strikes = past.Strikes
 	}
-	term := o.Term
-	if !byOperator {
-		term = TermFor(term, strikes)
-	}
-	end := o.At.Add(term)
+	end := o.End(strikes, j)
 	if !end.After(now) {
 		return Entry{}, past, OutcomeExpired
 	}
@@ -105,23 +89,35 @@ func Apply(old *Entry, past Past, o Offence, now time.Time) (Entry, Past, Outcom
 	e.Since, e.ExpiresAt, e.Strikes = o.At, end, strikes
 	outcome := OutcomeAdded
 	if old != nil {
-		outcome = OutcomeUnchanged
-		if end.After(old.ExpiresAt) {
-			outcome = OutcomeExtended
-		}
-		e = merge(*old, e)
+		e, outcome = merge(*old, e)
 	}
 	past.Strikes = strikes
-	if e.ExpiresAt.After(past.Until) {
+	if e.ExpiresAt.After(past.Until) || outcome == OutcomeUpgraded {
 		past.Until = e.ExpiresAt
+	}
+	if byOperator && past.CoolOff.After(o.At) {
+		past.CoolOff = o.At
 	}
 	return e, past, outcome
 }
 
+// forgives tells whether an unblock holds against an offence.
+func (p Past) forgives(at time.Time, byOperator bool) bool {
+	switch {
+	case p.Released.IsZero():
+		return false
+	case byOperator:
+		return at.Before(p.Released)
+	default:
+		return !at.After(later(p.Released, p.CoolOff))
+	}
+}
+
 // Forgive is the counterpart of Apply for an unblock at now: an entry that was
 // active takes its strike with it, since an unblock says that it should not have
-// been, and offences up to now no longer count.
-func Forgive(active bool, past Past, now time.Time) Past {
+// been, and offences up to now, and for the cool-off after, do not count. Another
+// unblock can make the cool-off end later, not earlier.
+func Forgive(active bool, past Past, now time.Time, coolOff time.Duration) Past {
 	if active && past.Strikes > 0 {
 		past.Strikes--
 	}
@@ -129,15 +125,22 @@ func Forgive(active bool, past Past, now time.Time) Past {
 	if past.Until.After(now) {
 		past.Until = now
 	}
-	if past.Released.Before(now) {
-		past.Released = now
+	past.Released = later(past.Released, now)
+	if coolOff >= time.Second {
+		past.CoolOff = later(past.CoolOff, now.Add(coolOff.Truncate(time.Second)))
 	}
 	return past
 }
 
 // merge joins what is known (old) with what came in (e).
-func merge(old, e Entry) Entry {
-	m := old
+func merge(old, e Entry) (Entry, Outcome) {
+	switch {
+	case e.Challenge && !old.Challenge:
+		return sighted(old, e), OutcomeUnchanged
+	case old.Challenge && !e.Challenge:
+		return sighted(e, old), OutcomeUpgraded
+	}
+	m := sighted(old, e)
 	if e.Source == SourceOperator {
 		m.Source = SourceOperator
 	}
@@ -145,15 +148,25 @@ func merge(old, e Entry) Entry {
 		m.Reason = e.Reason
 	}
 	m.Severity = max(old.Severity, e.Severity)
-	m.Count = max(old.Count, e.Count)
-	m.Addresses = max(old.Addresses, e.Addresses)
-	m.FirstSeen = earlier(old.FirstSeen, e.FirstSeen)
 	m.Since = earlier(old.Since, e.Since)
-	m.LastSeen = later(old.LastSeen, e.LastSeen)
 	m.ExpiresAt = later(old.ExpiresAt, e.ExpiresAt)
-	m.Rules = words(slices.Concat(old.Rules, e.Rules), MaxRules)
-	m.Countries = words(slices.Concat(old.Countries, e.Countries), MaxCountries)
-	m.Accounts = words(slices.Concat(old.Accounts, e.Accounts), MaxAccounts)
+	if e.ExpiresAt.After(old.ExpiresAt) {
+		return m, OutcomeExtended
+	}
+	return m, OutcomeUnchanged
+}
+
+// sighted returns m with what e has seen: all but who says so, why, how bad it is, from when and until when.
+func sighted(m, e Entry) Entry {
+	m.Score = max(m.Score, e.Score)
+	m.Count = max(m.Count, e.Count)
+	m.Addresses = max(m.Addresses, e.Addresses)
+	m.FirstSeen = earlier(m.FirstSeen, e.FirstSeen)
+	m.LastSeen = later(m.LastSeen, e.LastSeen)
+	m.Rules = words(slices.Concat(m.Rules, e.Rules), MaxRules)
+	m.Countries = words(slices.Concat(m.Countries, e.Countries), MaxCountries)
+	m.Accounts = words(slices.Concat(m.Accounts, e.Accounts), MaxAccounts)
+	m.Tags = words(slices.Concat(m.Tags, e.Tags), MaxTags)
 	return m
 }
 
@@ -170,92 +183,4 @@ func later(a, b time.Time) time.Time {
 		return b
 	}
 	return a
-}
-
-// Check tells what makes an Offence unfit to be stored in a batch of now. It
-// names the field and what is allowed, never the Indicator in full.
-func (o Offence) Check(now time.Time) error {
-	switch {
-	case o.Indicator.Kind() == 0:
-		return fmt.Errorf("indicator: names nobody")
-	case o.Source != SourceDetect && o.Source != SourceOperator:
-		return fmt.Errorf("%s: source %.20q: want %s or %s", o.Indicator.Masked(), o.Source, SourceDetect, SourceOperator)
-	case o.Severity > threat.Critical:
-		return fmt.Errorf("%s: %s: want low, medium, high or critical", o.Indicator.Masked(), o.Severity)
-	case o.Term < MinTerm || o.Term > MaxTerm:
-		return fmt.Errorf("%s: term %s: want %s to %s", o.Indicator.Masked(), o.Term, MinTerm, MaxTerm)
-	case o.At.Unix() <= 0:
-		return fmt.Errorf("%s: at: no time", o.Indicator.Masked())
-	case o.At.After(now.Add(maxAhead)):
-		return fmt.Errorf("%s: at %s: want at most %s after the batch's clock", o.Indicator.Masked(), o.At.UTC().Format(time.RFC3339), maxAhead)
-	case o.Count < 0 || o.Addresses < 0:
-		return fmt.Errorf("%s: count and addresses: want 0 or more", o.Indicator.Masked())
-	}
-	return nil
-}
-
-// Clean returns the Offence as it is stored: times in UTC, times and terms in whole seconds, lists
-// sorted, without duplicates and bounded, texts printable and bounded. Texts come
-// from logs, so they are cut to size rather than refused: one odd account name
-// must not cost a batch.
-func (o Offence) Clean() Offence {
-	o.At = second(o.At)
-	o.Term = o.Term.Truncate(time.Second)
-	o.FirstSeen, o.LastSeen = second(o.FirstSeen), second(o.LastSeen)
-	o.Since, o.ExpiresAt, o.Strikes = time.Time{}, time.Time{}, 0
-	o.Count = min(o.Count, maxCount)
-	o.Reason = word(o.Reason, MaxReason)
-	o.Rules = words(o.Rules, MaxRules)
-	o.Countries = words(o.Countries, MaxCountries)
-	o.Accounts = words(o.Accounts, MaxAccounts)
-	return o
-}
-
-func second(t time.Time) time.Time {
-	if t.Unix() <= 0 {
-		return time.Time{} // before 1970 nobody saw anything: not known
-	}
-	return t.UTC().Truncate(time.Second)
-}
-
-// words returns in sorted, cleaned, without duplicates, at most limit of them; nil for none.
-func words(in []string, limit int) []string {
-	if len(in) == 0 {
-		return nil
-	}
-	out := make([]string, 0, len(in))
-	for _, s := range in {
-		if s = word(s, maxWord); s != "" {
-			out = append(out, s)
-		}
-	}
-	slices.Sort(out)
-	out = slices.Compact(out)
-	if len(out) == 0 {
-		return nil
-	}
-	return slices.Clip(out[:min(len(out), limit)])
-}
-
-// word makes s printable, valid UTF-8 and at most limit bytes long, cut between runes.
-func word(s string, limit int) string {
-	plain := len(s) <= limit
-	for i := 0; plain && i < len(s); i++ {
-		plain = s[i] >= ' ' && s[i] < utf8.RuneSelf-1
-	}
-	if plain {
-		return s
-	}
-	s = s[:min(len(s), 4*limit)] // no need to look at what is cut off anyway
-	s = strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return utf8.RuneError
-		}
-		return r
-	}, strings.ToValidUTF8(s, string(utf8.RuneError)))
-	for len(s) > limit {
-		_, size := utf8.DecodeLastRuneInString(s)
-		s = s[:len(s)-size]
-	}
-	return s
 }

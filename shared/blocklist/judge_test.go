@@ -16,7 +16,11 @@ import (
 
 var noon = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 
-func someone(tb testing.TB) threat.Indicator {
+func someone(tb interface {
+	Helper()
+	Fatal(args ...any)
+},
+) threat.Indicator {
 	tb.Helper()
 	ind, err := threat.Account("abcdefgh")
 	if err != nil {
@@ -48,9 +52,12 @@ func TestCheckNamesTheFieldAndNeverTheAccount(t *testing.T) {
 		"term 1s":   func(o *blocklist.Offence) { o.Term = time.Second },
 		"term 721h": func(o *blocklist.Offence) { o.Term = 721 * time.Hour },
 		"at: no":    func(o *blocklist.Offence) { o.At = time.Time{} },
+		"at: no ti": func(o *blocklist.Offence) { o.At = time.Unix(1e12, 0) },
 		"at 2026":   func(o *blocklist.Offence) { o.At = noon.Add(25 * time.Hour) },
 		"count":     func(o *blocklist.Offence) { o.Count = -1 },
 		"addresses": func(o *blocklist.Offence) { o.Addresses = -1 },
+		"score -1":  func(o *blocklist.Offence) { o.Score = -1 },
+		"score 101": func(o *blocklist.Offence) { o.Score = 101 },
 	} {
 		o := good
 		spoil(&o)
@@ -69,15 +76,15 @@ func TestCleanBoundsWhatComesFromLogs(t *testing.T) {
 	}
 	o := blocklist.Offence{
 		Entry: blocklist.Entry{
-			Reason: "tab\tand \xff and \u202e" + strings.Repeat("é", 200), Rules: many, Countries: many, Accounts: append(many, "\n", ""),
+			Reason: "tab\tand \xff and \u202e" + strings.Repeat("é", 200), Rules: many, Countries: many, Accounts: append(many, "\n", ""), Tags: many,
 			FirstSeen: noon.Add(1500 * time.Millisecond).In(time.FixedZone("CST", 8*3600)), LastSeen: time.Unix(-5, 0), Count: 1 << 60, Strikes: 7, Since: noon,
 		},
 		At: noon.Add(999 * time.Millisecond), Term: time.Hour + 999*time.Millisecond,
 	}
 	before := many[5]
 	got := o.Clean()
-	if len(got.Rules) != blocklist.MaxRules || len(got.Countries) != blocklist.MaxCountries || len(got.Accounts) != blocklist.MaxAccounts {
-		t.Errorf("lists of %d, %d, %d", len(got.Rules), len(got.Countries), len(got.Accounts))
+	if len(got.Rules) != blocklist.MaxRules || len(got.Countries) != blocklist.MaxCountries || len(got.Accounts) != blocklist.MaxAccounts || len(got.Tags) != blocklist.MaxTags {
+		t.Errorf("lists of %d, %d, %d, %d", len(got.Rules), len(got.Countries), len(got.Accounts), len(got.Tags))
 	}
 	if !utf8.ValidString(got.Reason) || len(got.Reason) > blocklist.MaxReason || strings.ContainsAny(got.Reason, "\t\u202e") {
 		t.Errorf("reason = %q", got.Reason)
@@ -107,10 +114,11 @@ func TestApplyNeverShortens(t *testing.T) {
 			}.Clean())
 		}
 		past := blocklist.Past{Strikes: rapid.IntRange(0, 6).Draw(t, "strikes"), Until: noon.Add(-300 * time.Hour)}
+		jitter := blocklist.NewJitter("secret", ind.Key())
 		var old *blocklist.Entry
 		apply := func() {
 			for _, o := range offences {
-				e, p, outcome := blocklist.Apply(old, past, o, noon)
+				e, p, outcome := blocklist.Apply(old, past, jitter, o, noon)
 				if outcome == blocklist.OutcomeExpired {
 					continue
 				}

@@ -21,14 +21,26 @@ import (
 type desired struct {
 	epoch      string
 	generation uint64
-	whole      []waf.Want     // wants that the allowlist has no part of, in order of address
-	split      []waf.Want     // ranges that the allowlist takes a part out of
+	blocks     part           // entries that say block: for every wall
+	challenges part           // entries that say challenge: for walls that do no worse
 	spare      []netip.Prefix // what the allowlist holds, in order of address
 	allowed    []netip.Prefix // the same, none within another and no two halves of one
-	spared     int            // entries of which it leaves nothing
 
 	mu   sync.Mutex
-	made map[[2]int][]waf.Want // wants by the widths that walls allow; see goal
+	made map[shape][]waf.Want // wants by what walls allow; see goal
+}
+
+// part is what one kind of entries asks for.
+type part struct {
+	whole  []waf.Want // wants that the allowlist has no part of, in order of address
+	split  []waf.Want // ranges that the allowlist takes a part out of
+	spared int        // entries of which it leaves nothing
+}
+
+// shape is in what a wall's wants can differ from another's.
+type shape struct {
+	minBits4, minBits6 int
+	challenges         bool
 }
 
 // goal is what one wall should hold.
@@ -36,25 +48,42 @@ type goal struct {
 	waf.Desired
 	spare   []netip.Prefix
 	allowed []netip.Prefix // spare, none within another
+	milder  []waf.Want     // what is to be challenged, which a wall that blocks leaves alone
+	spared  int
 	limits  waf.Limits
 }
 
-// goal returns what a wall of these limits should hold. A range that is too wide for
+// goal returns what a wall should hold. One that blocks gets nothing of what is only to
+// be challenged; one that does less (challenges, counts) gets that as well. A range that is too wide for
 // the wall is not split but asked for as it is, so that it is refused: a poisoned /8
 // must not get in as the pieces that an allowlisted address breaks it into.
-func (d *desired) goal(l waf.Limits) goal {
-	g := goal{Desired: waf.Desired{Epoch: d.epoch, Generation: d.generation, Wants: d.whole}, spare: d.spare, allowed: d.allowed, limits: l}
-	if len(d.split) == 0 {
+func (d *desired) goal(w Wall) goal {
+	l := w.Limits
+	g := goal{
+		Desired: waf.Desired{Epoch: d.epoch, Generation: d.generation, Wants: d.blocks.whole},
+		spare:   d.spare, allowed: d.allowed, spared: d.blocks.spared, limits: l,
+	}
+	split := d.blocks.split
+	if w.Challenges {
+		split = slices.Concat(split, d.challenges.split)
+		g.spared += d.challenges.spared
+	} else {
+		g.milder = slices.Concat(d.challenges.whole, d.challenges.split)
+	}
+	if len(split) == 0 && (!w.Challenges || len(d.challenges.whole) == 0) {
 		return g
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	widths := [2]int{l.MinBits4, l.MinBits6}
-	wants, ok := d.made[widths]
+	key := shape{l.MinBits4, l.MinBits6, w.Challenges}
+	wants, ok := d.made[key]
 	if !ok {
 		var narrow []waf.Want
-		wants = slices.Clone(d.whole)
-		for _, w := range d.split {
+		wants = slices.Clone(d.blocks.whole)
+		if w.Challenges {
+			wants = append(wants, d.challenges.whole...)
+		}
+		for _, w := range split {
 			if tooWide(w.Prefix, l) {
 				wants = append(wants, w)
 			} else {
@@ -64,9 +93,9 @@ func (d *desired) goal(l waf.Limits) goal {
 		pieces, _ := waf.Subtract(narrow, d.spare)
 		wants = inOrder(append(wants, pieces...))
 		if d.made == nil {
-			d.made = map[[2]int][]waf.Want{}
+			d.made = map[shape][]waf.Want{}
 		}
-		d.made[widths] = wants
+		d.made[key] = wants
 	}
 	g.Wants = wants
 	return g
@@ -134,7 +163,7 @@ func (d *desired) inPart(p netip.Prefix) bool {
 
 // take adds entries of the list. Accounts are for walls of another kind.
 func (d *desired) take(entries []blocklist.Entry, now time.Time) {
-	d.whole = slices.Grow(d.whole, len(entries))
+	d.blocks.whole = slices.Grow(d.blocks.whole, len(entries))
 	for _, e := range entries {
 		if e.Indicator.Kind() != threat.KindAddress || !e.ExpiresAt.After(now) {
 			continue
@@ -142,11 +171,15 @@ func (d *desired) take(entries []blocklist.Entry, now time.Time) {
 		w := waf.Want{
 			Prefix: e.Indicator.Prefix(), Severity: e.Severity, Count: e.Count, LastSeen: e.LastSeen, ExpiresAt: e.ExpiresAt,
 		}
+		p := &d.blocks
+		if e.Challenge {
+			p = &d.challenges
+		}
 		if d.inPart(w.Prefix) {
-			d.split = append(d.split, w)
+			p.split = append(p.split, w)
 			continue
 		}
-		d.whole = append(d.whole, w)
+		p.whole = append(p.whole, w)
 	}
 }
 
@@ -155,10 +188,15 @@ func (d *desired) take(entries []blocklist.Entry, now time.Time) {
 // allowlisted address is blocked but for that address.
 func (d *desired) close(version blocklist.Version) {
 	d.epoch, d.generation = version.Epoch, version.Generation
-	d.whole, d.spared = waf.Subtract(d.whole, d.spare)
-	inOrder(d.whole)
-	_, gone := waf.Subtract(d.split, d.spare) // an IPv6 range within the /64 of an allowlisted address
-	d.spared += gone
+	d.blocks.close(d.spare)
+	d.challenges.close(d.spare)
+}
+
+func (p *part) close(spare []netip.Prefix) {
+	p.whole, p.spared = waf.Subtract(p.whole, spare)
+	inOrder(p.whole)
+	_, gone := waf.Subtract(p.split, spare) // an IPv6 range within the /64 of an allowlisted address
+	p.spared += gone
 }
 
 func inOrder(wants []waf.Want) []waf.Want {

@@ -93,8 +93,10 @@ type Result struct {
 	Pending  int    `json:"pending"`  // those that have room and are not there yet
 	Overflow int    `json:"overflow"` // those that had no room
 	Spared   int    `json:"spared"`   // entries that the allowlist takes out whole
-	Writes   int    `json:"writes"`
-	Calls    int    `json:"calls"`
+	// Unchallenged counts the entries that are only to be challenged, which a wall that blocks leaves alone.
+	Unchallenged int `json:"unchallenged,omitempty"`
+	Writes       int `json:"writes"`
+	Calls        int `json:"calls"`
 	// Effective tells whether what the sets hold was in force when that was last
 	// asked; absent: it was never asked. The Status has the reasons.
 	Effective *bool         `json:"effective,omitempty"`

@@ -10,7 +10,6 @@ import (
 	"github.com/tracewall/tracewall/shared/allowlist"
 	"github.com/tracewall/tracewall/shared/blocklist"
 	"github.com/tracewall/tracewall/shared/threat"
-	"github.com/tracewall/tracewall/shared/waf"
 )
 
 var today = time.Date(2026, 5, 28, 20, 25, 0, 0, time.UTC)
@@ -51,14 +50,14 @@ func TestMakeDesiredTakesOutTheAllowlistInBothDirections(t *testing.T) {
 		entry("ip:20.0.0.0/15", later), entry("ip:203.0.114.0/24", later), entry("ip:203.0.113.2", later), entry("account:x", later), entry("ip:20.1.1.1", today),
 	}}, allow, today)
 	var wants []string
-	for _, w := range got.goal(waf.Limits{}).Wants {
+	for _, w := range got.goal(Wall{}).Wants {
 		wants = append(wants, w.Prefix.String())
 	}
 	want := []string{
 		"20.0.0.0/15", // refused whole: its pieces must not get in
 		"203.0.113.0/30", "203.0.113.2/32", "203.0.113.4/31", "203.0.113.6/32", "203.0.114.0/24", "2001:db8:2::/64", "2001:db8:3:5::/64",
 	}
-	if diff := cmp.Diff(want, wants); diff != "" || got.spared != 1 {
-		t.Errorf("spared %d, want 1; wants (-want +got):\n%s", got.spared, diff)
+	if diff := cmp.Diff(want, wants); diff != "" || got.blocks.spared != 1 {
+		t.Errorf("spared %d, want 1; wants (-want +got):\n%s", got.blocks.spared, diff)
 	}
 }

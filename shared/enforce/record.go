@@ -40,7 +40,7 @@ func (s Status) unproven(now time.Time) bool {
 // completes res with what is known from before. failure is the run's error.
 func (r *run) status(before Status, w Wall, res *Result, report waf.Report, want goal, failure error) Status {
 	s := Status{
-		AsOf: r.Now, Mode: "sync", Epoch: want.Epoch, Generation: want.Generation, Report: report,
+		AsOf: r.Now, Mode: "sync", Challenges: w.Challenges, Epoch: want.Epoch, Generation: want.Generation, Report: report,
 		Held: report.Held, Drift: report.Drift, Findings: report.Findings,
 		Proof: report.Proof, ProofAsked: before.ProofAsked, Memory: before.Memory, Entries: before.Entries,
 	}

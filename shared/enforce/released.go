@@ -7,12 +7,14 @@ import (
 	"time"
 
 	"go4.org/netipx"
+
+	"github.com/tracewall/tracewall/shared/waf"
 )
 
 // explained counts those of the prefixes that a wall lets go for a reason that
 // somebody gave: all of their addresses are still wanted (in another range, or
-// without room), or are allowlisted, or their term on the list has ended. The rest
-// vanished, and nobody knows why.
+// without room), or are allowlisted, or to be challenged from now on where this wall
+// blocks, or their term on the list has ended. The rest vanished, and nobody knows why.
 func (g goal) explained(ctx context.Context, list Source, now time.Time, prefixes []netip.Prefix) (int, error) {
 	given := g.ranges()
 	var rest []netip.Prefix
@@ -29,15 +31,18 @@ func (g goal) explained(ctx context.Context, list Source, now time.Time, prefixe
 	return n + ended, err
 }
 
-// ranges joins what is wanted (and not refused) and what is allowlisted into ranges that lie apart, in order.
+// ranges joins what is wanted (and not refused), what is only to be challenged and what is
+// allowlisted into ranges that lie apart, in order.
 func (g goal) ranges() []netipx.IPRange {
-	all := make([]netip.Prefix, 0, len(g.Wants)+len(g.spare))
-	for _, w := range g.Wants {
-		if !tooWide(w.Prefix, g.limits) { // what is refused gives nobody a reason
-			all = append(all, w.Prefix)
+	all := make([]netip.Prefix, 0, len(g.Wants)+len(g.milder)+len(g.spare))
+	for _, wants := range [][]waf.Want{g.Wants, g.milder} {
+		for _, w := range wants {
+			if !tooWide(w.Prefix, g.limits) { // what is refused gives nobody a reason
+				all = append(all, w.Prefix)
+			}
 		}
 	}
-	if len(g.spare) > 0 {
+	if len(g.spare)+len(g.milder) > 0 {
 		all = append(all, g.spare...)
 		slices.SortFunc(all, comparePrefix)
 	}

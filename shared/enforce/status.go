@@ -18,6 +18,7 @@ import (
 //	result report          what the run did; see Result and waf.Report
 //	proof                  how far what the sets hold was in force when last asked: proof.as_of
 //	proof_asked            when a run last asked, answer or not
+//	challenges             the wall holds also what is only to be challenged
 //	held drift findings    what somebody has to look at
 //	memory                 the adapter's own, opaque
 //	book                   what a firewall's book holds, packed; absent: in doubt, or it has none
@@ -32,6 +33,7 @@ type Status struct {
 	Report     waf.Report    `json:"report"`
 	Proof      *waf.Proof    `json:"proof,omitempty"`
 	ProofAsked time.Time     `json:"proof_asked,omitzero"`
+	Challenges bool          `json:"challenges,omitempty"`
 	Held       *waf.Held     `json:"held,omitempty"`
 	Drift      []string      `json:"drift,omitempty"`
 	Findings   []waf.Finding `json:"findings,omitempty"`

@@ -167,9 +167,9 @@ func (r *run) make(w *Wall, res *Result, before Status, approved waf.Allowance, 
 		res.Guarded = errors.Is(err, blocklist.ErrNoEpoch) || errors.Is(err, blocklist.ErrDamaged)
 		return want, report, err
 	}
-	want, report, err = r.equal(rec, *w, all.goal(w.Limits), approved)
+	want, report, err = r.equal(rec, *w, all.goal(*w), approved)
 	res.tell(report, err)
-	res.Generation, res.Spared = want.Generation, all.spared
+	res.Generation, res.Spared, res.Unchallenged = want.Generation, want.spared, len(want.milder)
 	return want, report, err
 }
 
@@ -195,10 +195,10 @@ func (r *run) reconciler(w Wall, before Status, approved waf.Allowance, guard *w
 	rec := &waf.Reconciler{
 		Firewall: w.Firewall, Name: w.Name, Limits: w.Limits,
 		DryRun: r.DryRun, Verify: r.Verify, AdoptEpoch: r.AdoptEpoch,
-		ReportDrift: w.ReportDrift && !r.RepairDrift,
-		Prove:       r.Prove || r.Verify || !r.DryRun && before.unproven(r.Now),
-		Guard:       waf.Guard{MaxRelease: w.MaxRelease, MaxAdd: w.MaxAdd, Allow: approved},
-		Now:         r.Now, Book: before.Book.memory(),
+		ReportDrift: w.ReportDrift && !r.RepairDrift, RuleFirst: w.Challenges,
+		Prove: r.Prove || r.Verify || !r.DryRun && before.unproven(r.Now),
+		Guard: waf.Guard{MaxRelease: w.MaxRelease, MaxAdd: w.MaxAdd, Allow: approved},
+		Now:   r.Now, Book: before.Book.memory(),
 		Refused: before.Report.Rejected, NoExceptions: before.Report.NoExceptions,
 	}
 	if guard != nil {
@@ -222,7 +222,7 @@ func (r *run) equal(rec *waf.Reconciler, w Wall, want goal, approved waf.Allowan
 	if errors.Is(err, waf.ErrStale) {
 		if fresh, again := readDesired(r.work, r.List, r.Now); again == nil && fresh.epoch == want.Epoch && fresh.generation > want.Generation {
 			calls, writes := report.Calls, report.Writes
-			want, rec.Book = fresh.goal(w.Limits), report.Book
+			want, rec.Book = fresh.goal(w), report.Book
 			report, err = reconcile()
 			report.Calls, report.Writes = report.Calls+calls, report.Writes+writes
 		}

@@ -40,6 +40,7 @@ const (
 	WAFConflictTotal     Metric = "waf_conflict_total"     // writes that lost a race and were done again
 	AlertsTotal          Metric = "alerts_total"           // alerts that the webhook was sent
 	RefusedTotal         Metric = "refused_total"          // requests that the webhook turned away
+	FeedFailed           Metric = "feed_failed"            // 1 when a feed of intelligence could not be refreshed and its last good state stays
 	LastSuccessTimestamp Metric = "last_success_timestamp" // epoch seconds of the last run that went well
 	DurationMS           Metric = "duration_ms"            // how long the run took
 )

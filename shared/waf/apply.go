@@ -83,6 +83,10 @@ func (r *run) apply(ctx context.Context, plan Plan, wall *model) error {
 			}
 			err = inTime(ctx, r.takeAway(lastCtx, step))
 		}
+		if err != nil && plan.ruleFirst && i == 0 {
+			r.atStep = step.Kind
+			return err // what it does now is not what it should do to whom the rest would add
+		}
 		switch {
 		case err == nil:
 			done[i] = len(unreferable) == 0 || step.Kind != Reference

@@ -14,6 +14,9 @@ type Policy struct {
 	MaxRelease, MaxAdd int
 	ReportDrift        bool // leave what others changed as it is and say so
 	Observe            bool // every run is a dry run here, whatever else is said
+	// Challenges: what the wall does to whom it holds is less than a block (a challenge, a
+	// captcha, a count), so that it also gets those who are only to be challenged.
+	Challenges bool
 }
 
 // Guard bounds what one run may change by itself. Its zero value guards with the defaults.

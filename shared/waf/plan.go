@@ -86,10 +86,12 @@ type Plan struct {
 	holds    int            // prefixes in force now
 
 	condensed []netip.Prefix // ranges that block others too; see Limits.Dense
+	ruleFirst bool           // the first step mends the rule, and without it no other is to be done
 }
 
 // StepKind says what a Step does. Steps of a Plan come in this order; only an Except that
-// must let go of something before it is wanted again comes first.
+// must let go of something before it is wanted again comes first, and a Reference that
+// mends the rule of a wall that does less than block.
 type StepKind uint8
 
 // The kinds of steps.

@@ -32,6 +32,9 @@ type Reconciler struct {
 	Guard Guard
 	// ReportDrift leaves a wall that somebody else has changed as it is: ErrDrift.
 	ReportDrift bool
+	// RuleFirst mends a rule that is not as configured before anything is added: the wall is to do
+	// less than block to some of what the list asks for.
+	RuleFirst bool
 	// Prove asks a Prover at the end; without it only a run that wrote the rule asks.
 	Prove bool
 	// BeforeWrite, if set, is asked before each write; its error stops the run there.

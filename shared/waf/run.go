@@ -151,6 +151,9 @@ func (r *run) once(ctx context.Context) error {
 	if err != nil {
 		return inTime(ctx, err)
 	}
+	if r.RuleFirst {
+		plan = ruleFirst(plan, state)
+	}
 	plan = r.noted(plan, state)
 	wall := newModel(state, plan)
 	if r.book != nil {

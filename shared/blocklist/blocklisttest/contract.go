@@ -36,6 +36,16 @@ func TestStore(t *testing.T, open func(t *testing.T) Harness) {
 		{"a strike counts when a block begins after the last has ended", testStrikes},
 		{"an unblock holds against older offences", testRemove},
 		{"an unblock takes its strike back", testForgive},
+		{"strikes are forgotten one by one", testDecay},
+		{"blocks end at different moments, the same at each replay", testJitter},
+		{"an unblock sticks for its cool-off, unless an operator blocks", testCoolOff},
+		{"a block outranks a challenge, whichever came first", testChallenge},
+		{"a challenge counts as a strike", testChallengeStrikes},
+		{"histories tell what is and what was", testHistories},
+		{"the size counts what is active", testSize},
+		{"accounts are found among addresses", testAccounts},
+		{"cases come back as they were saved, for their time", testCases},
+		{"states stay until they are saved anew", testStates},
 		{"a checkpoint never moves backwards", testCheckpoints},
 		{"a store without a list is an error to every reader", testNoEpoch},
 		{"a list without its epoch is damaged", testLostEpoch},
@@ -84,6 +94,11 @@ func offence(ind threat.Indicator, at time.Time) blocklist.Offence {
 		},
 		At: at, Term: 72 * time.Hour,
 	}
+}
+
+// end returns when the strikes-th block by this offence ends.
+func (h Harness) end(o blocklist.Offence, strikes int) time.Time {
+	return o.End(strikes, blocklist.NewJitter(h.Secret, o.Indicator.Key()))
 }
 
 func put(t *testing.T, s Store, now time.Time, offences ...blocklist.Offence) blocklist.Changes {
@@ -143,7 +158,7 @@ func testPut(t *testing.T, h Harness) {
 
 	want := full.Entry
 	want.Countries, want.Accounts = []string{"BR", "ID"}, []string{"a", "z"}
-	want.Since, want.ExpiresAt, want.Strikes = noon, noon.Add(72*time.Hour), 1
+	want.Since, want.ExpiresAt, want.Strikes = noon, h.end(full, 1), 1
 	got := snapshot(t, h.Other, noon)
 	if len(got) != 4 {
 		t.Errorf("%d entries, want 4", len(got))
@@ -154,7 +169,7 @@ func testPut(t *testing.T, h Harness) {
 	if err != nil || !ok || e.Indicator != b {
 		t.Errorf("lookup = %v %v %v", e, ok, err)
 	}
-	if _, ok, err := h.Store.Lookup(t.Context(), noon.Add(72*time.Hour), b); ok || err != nil {
+	if _, ok, err := h.Store.Lookup(t.Context(), h.end(offence(b, noon), 1), b); ok || err != nil {
 		t.Errorf("lookup after the end = %v %v", ok, err)
 	}
 	if _, ok, err := h.Store.Lookup(t.Context(), noon, address(t, "192.0.2.8")); ok || err != nil {
@@ -192,12 +207,16 @@ func testReplay(t *testing.T, h Harness) {
 	sameEntries(t, snapshot(t, h.Store, noon), before)
 
 	// A replay so late that the block is over must not begin another.
-	same(t, put(t, h.Store, noon.Add(72*time.Hour), batch...), blocklist.Changes{Expired: 2})
-	if h.Advance != nil {
-		h.Advance(73 * time.Hour)
+	over := h.end(batch[0], 1)
+	if end := h.end(batch[1], 1); end.After(over) {
+		over = end
 	}
-	same(t, put(t, h.Store, noon.Add(73*time.Hour), batch...), blocklist.Changes{Expired: 2})
-	sameEntries(t, snapshot(t, h.Store, noon.Add(73*time.Hour)), map[string]blocklist.Entry{})
+	same(t, put(t, h.Store, over, batch...), blocklist.Changes{Expired: 2})
+	if h.Advance != nil {
+		h.Advance(over.Sub(noon) + time.Hour)
+	}
+	same(t, put(t, h.Store, over.Add(time.Hour), batch...), blocklist.Changes{Expired: 2})
+	sameEntries(t, snapshot(t, h.Store, over.Add(time.Hour)), map[string]blocklist.Entry{})
 }
 
 func testTwoWriters(t *testing.T, h Harness) {
@@ -225,7 +244,7 @@ func testTwoWriters(t *testing.T, h Harness) {
 	wg.Wait()
 	same(t, sum, blocklist.Changes{Added: n, Unchanged: 3 * n})
 	for key, e := range snapshot(t, h.Store, noon) {
-		if e.Strikes != 1 || !e.ExpiresAt.Equal(noon.Add(72*time.Hour)) {
+		if e.Strikes != 1 || !e.ExpiresAt.Equal(h.end(offence(e.Indicator, noon), 1)) {
 			t.Fatalf("%s: strikes %d until %s", key, e.Strikes, e.ExpiresAt)
 		}
 	}
@@ -252,12 +271,12 @@ func testMerge(t *testing.T, h Harness) {
 	again.Severity, again.Count, again.Addresses, again.Reason = threat.Low, 20, 50, "second"
 	again.Accounts, again.Countries, again.Rules = []string{"a"}, []string{"ID"}, []string{"other"}
 	again.FirstSeen = noon.Add(-time.Hour)
-	again.Term = 71 * time.Hour // ends at the very same second
+	again.Term = 71 * time.Hour // with a little less jitter, it ends no later
 	same(t, put(t, h.Other, noon.Add(time.Hour), again), blocklist.Changes{Unchanged: 1})
 	want := o.Entry
 	want.Addresses, want.FirstSeen, want.LastSeen = 50, again.FirstSeen, again.LastSeen
 	want.Accounts, want.Countries, want.Rules = []string{"a", "b"}, []string{"BR", "ID"}, []string{"other", "rate-limit-address"}
-	want.Since, want.ExpiresAt, want.Strikes = noon, noon.Add(72*time.Hour), 1
+	want.Since, want.ExpiresAt, want.Strikes = noon, h.end(o, 1), 1
 	sameEntries(t, snapshot(t, h.Store, noon), map[string]blocklist.Entry{ind.Key(): want})
 
 	short := offence(ind, noon.Add(2*time.Hour))
@@ -266,7 +285,7 @@ func testMerge(t *testing.T, h Harness) {
 	long := offence(ind, noon.Add(2*time.Hour))
 	same(t, put(t, h.Store, noon.Add(2*time.Hour), long), blocklist.Changes{Extended: 1})
 	e := snapshot(t, h.Store, noon)[ind.Key()]
-	if !e.ExpiresAt.Equal(noon.Add(74*time.Hour)) || !e.Since.Equal(noon) || e.Strikes != 1 {
+	if !e.ExpiresAt.Equal(h.end(long, 1)) || !e.Since.Equal(noon) || e.Strikes != 1 {
 		t.Errorf("entry = %+v", e)
 	}
 }
@@ -279,10 +298,10 @@ func testOperator(t *testing.T, h Harness) {
 	same(t, put(t, h.Store, noon, o), blocklist.Changes{Unchanged: 1})
 	put(t, h.Store, noon, offence(ind, noon))
 	e := snapshot(t, h.Store, noon)[ind.Key()]
-	if e.Source != blocklist.SourceOperator || e.Reason != "called by the bank" || !e.ExpiresAt.Equal(noon.Add(72*time.Hour)) {
+	if e.Source != blocklist.SourceOperator || e.Reason != "called by the bank" || !e.ExpiresAt.Equal(h.end(offence(ind, noon), 1)) {
 		t.Errorf("entry = %+v", e)
 	}
-	// A person's term is never doubled.
+	// A person's term is never doubled, nor moved.
 	later := noon.Add(100 * time.Hour)
 	o.At = later
 	put(t, h.Store, later, o)
@@ -294,9 +313,10 @@ func testOperator(t *testing.T, h Harness) {
 
 func testExpired(t *testing.T, h Harness) {
 	ind := address(t, "192.0.2.7")
-	same(t, put(t, h.Store, noon, offence(ind, noon.Add(-72*time.Hour))), blocklist.Changes{Expired: 1})
+	over := noon.Add(noon.Sub(h.end(offence(ind, noon), 1))) // a block from then on ends now
+	same(t, put(t, h.Store, noon, offence(ind, over)), blocklist.Changes{Expired: 1})
 	sameEntries(t, snapshot(t, h.Store, noon), map[string]blocklist.Entry{})
-	same(t, put(t, h.Store, noon, offence(ind, noon.Add(-72*time.Hour+time.Second)), offence(address(t, "192.0.2.8"), noon.Add(-80*time.Hour))),
+	same(t, put(t, h.Store, noon, offence(ind, over.Add(time.Second)), offence(address(t, "192.0.2.8"), noon.Add(-80*time.Hour))),
 		blocklist.Changes{Added: 1, Expired: 1})
 }
 

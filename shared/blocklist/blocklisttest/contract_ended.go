@@ -26,7 +26,7 @@ func prefixes(t *testing.T, texts ...string) []netip.Prefix {
 func testLeft(t *testing.T, h Harness) {
 	term := func(key string, d time.Duration) blocklist.Offence {
 		o := offence(address(t, key), noon)
-		o.Term = d
+		o.Term, o.Source = d, blocklist.SourceOperator // to the second
 		return o
 	}
 	const short, long = time.Hour, 71 * time.Hour

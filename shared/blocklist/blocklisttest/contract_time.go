@@ -19,17 +19,21 @@ func testStrikes(t *testing.T, h Harness) {
 		}
 		put(t, h.Store, at, offence(ind, at))
 		e := snapshot(t, h.Store, at)[ind.Key()]
-		if e.Strikes != i+1 || !e.ExpiresAt.Equal(at.Add(term)) || !e.Since.Equal(at) {
-			t.Fatalf("block %d: %d strikes, since %s until %s, want until %s", i+1, e.Strikes, e.Since, e.ExpiresAt, at.Add(term))
+		end := h.end(offence(ind, at), i+1)
+		if e.Strikes != i+1 || !e.ExpiresAt.Equal(end) || !e.Since.Equal(at) {
+			t.Fatalf("block %d: %d strikes, since %s until %s, want until %s", i+1, e.Strikes, e.Since, e.ExpiresAt, end)
+		}
+		if late := end.Sub(at.Add(term)); late < 0 || late >= term/10 || late == 0 != (term == blocklist.MaxTerm) {
+			t.Errorf("block %d of %s ends %s later: want less than a tenth, and at %s none", i+1, term, late, blocklist.MaxTerm)
 		}
 		// Offences while it is blocked lengthen the block but are no strikes.
 		put(t, h.Store, at.Add(time.Hour), offence(ind, at.Add(time.Hour)))
 		e = snapshot(t, h.Store, at)[ind.Key()]
-		if e.Strikes != i+1 || !e.ExpiresAt.Equal(at.Add(time.Hour+term)) {
+		if e.Strikes != i+1 || !e.ExpiresAt.Equal(end.Add(time.Hour)) {
 			t.Fatalf("block %d seen again: %d strikes until %s", i+1, e.Strikes, e.ExpiresAt)
 		}
 		// What happened during the block is no new strike either when it is read late.
-		total = time.Hour + term
+		total = end.Add(time.Hour).Sub(at)
 		at = at.Add(total)
 	}
 }
@@ -87,11 +91,11 @@ func testForgive(t *testing.T, h Harness) {
 	at := noon.Add(2 * time.Hour)
 	put(t, h.Store, at, offence(ind, at))
 	e := snapshot(t, h.Store, at)[ind.Key()]
-	if e.Strikes != 1 || !e.Since.Equal(at) || !e.ExpiresAt.Equal(at.Add(72*time.Hour)) {
+	if e.Strikes != 1 || !e.Since.Equal(at) || !e.ExpiresAt.Equal(h.end(offence(ind, at), 1)) {
 		t.Errorf("entry after an unblock = %+v, want a first strike", e)
 	}
 	// An unblock after the block is over takes nothing back.
-	at = at.Add(73 * time.Hour)
+	at = at.Add(80 * time.Hour)
 	if n, err := h.Store.Remove(t.Context(), at, "unblock", []threat.Indicator{ind}); err != nil || n != 0 {
 		t.Fatalf("removed = %d, err = %v, want 0", n, err)
 	}
@@ -133,7 +137,7 @@ func testEnded(t *testing.T, h Harness) {
 	short.Term = 2 * time.Minute
 	put(t, h.Store, noon, short, offence(address(t, "192.0.2.8"), noon))
 	if h.Advance != nil {
-		h.Advance(2*time.Minute + time.Second) // the value goes on the server's clock
+		h.Advance(h.end(short, 1).Sub(noon) + time.Second) // the value goes on the server's clock
 	}
 	for _, now := range []time.Time{noon.Add(time.Minute), noon.Add(3 * time.Minute)} {
 		if _, err := h.Store.Snapshot(t.Context(), now); err != nil {

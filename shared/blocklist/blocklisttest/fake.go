@@ -28,14 +28,19 @@ type Fake struct {
 	OnPut    func(b blocklist.Batch) (apply bool, err error)
 	OnRemove func(inds []threat.Indicator) (apply bool, err error)
 	// OnSave decides about SaveRun, SaveStatus, SaveAllowlist, Ack, SaveApproval and
-	// UseApproval, named by what: "run", "status", "allowlist", "ack", "approval", "use approval".
+	// UseApproval, SaveCases and SaveState, named by what: "run", "status", "allowlist", "ack",
+	// "approval", "use approval", "cases", "state".
 	OnSave func(what, id string) (apply bool, err error)
 	// OnAcquire, OnRenew decide about leases.
 	OnAcquire func(job string) (apply bool, err error)
 	OnRenew   func(job string) (apply bool, err error)
 	// OnRead decides about reads: "snapshot", "lookup", "checkpoint", "receive",
-	// "run", "status", "allowlist", "first", "ended", "await", "approval". A non-nil error is the answer.
+	// "run", "status", "allowlist", "first", "ended", "await", "approval", "histories", "size",
+	// "accounts", "case", "state". A non-nil error is the answer.
 	OnRead func(what string) error
+	// Secret is what the jitter of blocks depends on; see blocklist.NewJitter. A real store
+	// draws its own; with none, blocks here have no jitter and end after their term exactly.
+	Secret string
 	// Clock is what leases and times to live of records run on; time.Now if nil.
 	// Entries are judged by the now of each call instead.
 	Clock func() time.Time
@@ -59,6 +64,8 @@ type Fake struct {
 	allow       *allowlist.List
 	allowBad    bool
 	approvals   map[string]fakeApproval
+	cases       map[threat.Indicator]fakeCase
+	states      map[string][]byte
 	rung        chan struct{} // closed by the next message; nil: nobody waits
 }
 
@@ -110,7 +117,7 @@ func (f *Fake) Put(ctx context.Context, b blocklist.Batch) (blocklist.Changes, e
 		if e, ok := f.entries[o.Indicator]; ok && !f.lost[o.Indicator] {
 			old = &e
 		}
-		e, past, outcome := blocklist.Apply(old, f.pasts[o.Indicator], o, b.Now)
+		e, past, outcome := blocklist.Apply(old, f.pasts[o.Indicator], f.jitter(o.Indicator), o, b.Now)
 		c.Tally(outcome)
 		if outcome == blocklist.OutcomeReleased || outcome == blocklist.OutcomeExpired {
 			continue
@@ -124,7 +131,7 @@ func (f *Fake) Put(ctx context.Context, b blocklist.Batch) (blocklist.Changes, e
 		}
 	}
 	maps.DeleteFunc(f.entries, func(_ threat.Indicator, e blocklist.Entry) bool { return !e.ExpiresAt.After(b.Now) })
-	f.changed(b.Run, c.Added, c.Extended, 0)
+	f.changed(b.Run, c.Added, c.Extended+c.Upgraded, 0)
 	c.Generation = f.generation
 	if fault != nil {
 		return blocklist.Changes{}, fault
@@ -132,16 +139,24 @@ func (f *Fake) Put(ctx context.Context, b blocklist.Batch) (blocklist.Changes, e
 	return c, nil
 }
 
+func (f *Fake) jitter(ind threat.Indicator) blocklist.Jitter {
+	if f.Secret == "" {
+		return blocklist.Jitter{}
+	}
+	return blocklist.NewJitter(f.Secret, ind.Key())
+}
+
 // Remove implements Store.
 func (f *Fake) Remove(ctx context.Context, now time.Time, run string, inds []threat.Indicator) (int, error) {
-	if now.Unix() <= 0 {
-		return 0, errors.New("remove: now: no time")
+	return f.Unblock(ctx, blocklist.Unblock{Run: run, Now: now, Indicators: inds})
+}
+
+// Unblock implements Store.
+func (f *Fake) Unblock(ctx context.Context, u blocklist.Unblock) (int, error) {
+	if err := u.Check(); err != nil {
+		return 0, fmt.Errorf("remove: %w", err)
 	}
-	for i, ind := range inds {
-		if ind.Kind() == 0 {
-			return 0, fmt.Errorf("remove: indicator %d: names nobody", i+1)
-		}
-	}
+	inds, now := u.Indicators, u.Now
 	apply, fault, err := f.fault(ctx, f.OnRemove != nil, func() (bool, error) { return f.OnRemove(inds) })
 	if err != nil || !apply {
 		return 0, first(err, fault)
@@ -161,11 +176,11 @@ func (f *Fake) Remove(ctx context.Context, now time.Time, run string, inds []thr
 		if active {
 			removed++
 		}
-		f.pasts[ind] = blocklist.Forgive(active, f.pasts[ind], now)
+		f.pasts[ind] = blocklist.Forgive(active, f.pasts[ind], now, u.CoolOff)
 		delete(f.entries, ind)
 		delete(f.lost, ind)
 	}
-	f.changed(run, 0, 0, removed)
+	f.changed(u.Run, 0, 0, removed)
 	if fault != nil {
 		return 0, fault
 	}
@@ -210,11 +225,8 @@ func (f *Fake) Snapshot(ctx context.Context, now time.Time) (blocklist.Snapshot,
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.epoch == "" {
-		return blocklist.Snapshot{}, fmt.Errorf("read blocklist: %w", blocklist.ErrNoEpoch)
-	}
-	if f.damaged != "" {
-		return blocklist.Snapshot{}, fmt.Errorf("read blocklist: %w: %s", blocklist.ErrDamaged, f.damaged)
+	if err := f.whole(); err != nil {
+		return blocklist.Snapshot{}, fmt.Errorf("read blocklist: %w", err)
 	}
 	s := blocklist.Snapshot{Epoch: f.epoch, Generation: f.generation}
 	for ind, e := range f.entries {
@@ -226,10 +238,27 @@ func (f *Fake) Snapshot(ctx context.Context, now time.Time) (blocklist.Snapshot,
 		}
 		s.Entries = append(s.Entries, cloneEntry(e))
 	}
-	slices.SortFunc(s.Entries, func(a, b blocklist.Entry) int {
+	inListOrder(s.Entries)
+	return s, nil
+}
+
+// whole tells whether there is a list to read; callers hold the lock.
+func (f *Fake) whole() error {
+	switch {
+	case f.epoch == "":
+		return blocklist.ErrNoEpoch
+	case f.damaged != "":
+		return fmt.Errorf("%w: %s", blocklist.ErrDamaged, f.damaged)
+	}
+	return nil
+}
+
+// inListOrder sorts the longest-lasting first.
+func inListOrder(entries []blocklist.Entry) []blocklist.Entry {
+	slices.SortFunc(entries, func(a, b blocklist.Entry) int {
 		return cmp.Or(b.ExpiresAt.Compare(a.ExpiresAt), b.Indicator.Compare(a.Indicator))
 	})
-	return s, nil
+	return entries
 }
 
 // Each implements Store.
@@ -285,6 +314,7 @@ func (f *Fake) Flush() {
 	f.entries, f.lost, f.pasts, f.checkpoints = nil, nil, nil, nil
 	f.leases, f.fences, f.messages, f.groups = nil, nil, nil, nil
 	f.once, f.records, f.approvals, f.allow, f.allowBad = nil, nil, nil, nil, false
+	f.cases, f.states = nil, nil
 }
 
 // Lose takes one part away; see Harness.
@@ -296,6 +326,8 @@ func (f *Fake) Lose(part string) {
 		f.epoch, f.damaged = "", "the epoch is missing"
 	case "generation", "expiry":
 		f.damaged = "no " + part
+	case "secret":
+		f.Secret += "'" // the next write would draw another
 	case "handoff":
 		f.messages, f.groups = nil, nil
 	case "allowlist":
@@ -358,5 +390,6 @@ func first(errs ...error) error {
 
 func cloneEntry(e blocklist.Entry) blocklist.Entry {
 	e.Rules, e.Countries, e.Accounts = slices.Clone(e.Rules), slices.Clone(e.Countries), slices.Clone(e.Accounts)
+	e.Tags = slices.Clone(e.Tags)
 	return e
 }

@@ -17,9 +17,9 @@ func TestFakeKeepsTheContract(t *testing.T) {
 	blocklisttest.TestStore(t, func(t *testing.T) blocklisttest.Harness {
 		var mu sync.Mutex
 		now := time.Now()
-		f := &blocklisttest.Fake{Clock: func() time.Time { mu.Lock(); defer mu.Unlock(); return now }}
+		f := &blocklisttest.Fake{Secret: "s", Clock: func() time.Time { mu.Lock(); defer mu.Unlock(); return now }}
 		return blocklisttest.Harness{
-			Store: f, Other: f,
+			Store: f, Other: f, Secret: f.Secret,
 			Flush:   func(blocklisttest.TB) { f.Flush() },
 			Lose:    func(_ blocklisttest.TB, part string) { f.Lose(part) },
 			Corrupt: func(_ blocklisttest.TB, part string) { f.Corrupt(part) },

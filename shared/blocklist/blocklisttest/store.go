@@ -18,6 +18,7 @@ import (
 type Store interface {
 	Put(ctx context.Context, b blocklist.Batch) (blocklist.Changes, error)
 	Remove(ctx context.Context, now time.Time, run string, inds []threat.Indicator) (removed int, err error)
+	Unblock(ctx context.Context, u blocklist.Unblock) (removed int, err error)
 	Snapshot(ctx context.Context, now time.Time) (blocklist.Snapshot, error)
 	Each(ctx context.Context, now time.Time, fn func([]blocklist.Entry) error) (blocklist.Version, error)
 	Lookup(ctx context.Context, now time.Time, ind threat.Indicator) (blocklist.Entry, bool, error)
@@ -37,6 +38,13 @@ type Store interface {
 	SaveApproval(ctx context.Context, target string, a blocklist.Approval) error
 	Approval(ctx context.Context, target string) (a blocklist.Approval, ok bool, err error)
 	UseApproval(ctx context.Context, target string) (a blocklist.Approval, ok bool, err error)
+	Histories(ctx context.Context, now time.Time, inds []threat.Indicator) (map[threat.Indicator]blocklist.History, error)
+	Size(ctx context.Context, now time.Time) (int, error)
+	Accounts(ctx context.Context, now time.Time) ([]blocklist.Entry, error)
+	SaveCases(ctx context.Context, cases []blocklist.Case) error
+	Case(ctx context.Context, ind threat.Indicator) (c blocklist.Case, ok bool, err error)
+	SaveState(ctx context.Context, name string, data []byte) error
+	State(ctx context.Context, name string) (data []byte, ok bool, err error)
 	Close() error
 }
 
@@ -46,9 +54,11 @@ type Harness struct {
 	Store Store
 	// Other is a second client of the same list.
 	Other Store
+	// Secret is what the list's jitter depends on, or will when it is founded.
+	Secret string
 	// Flush takes everything away, as FLUSHALL does.
 	Flush func(t TB)
-	// Lose takes one part away: "epoch", "generation", "expiry", "handoff",
+	// Lose takes one part away: "epoch", "generation", "expiry", "secret", "handoff",
 	// "allowlist", or the value of one entry, "entry:" + its key.
 	Lose func(t TB, part string)
 	// Corrupt overwrites one part ("allowlist", or "entry:" + key) with garbage.

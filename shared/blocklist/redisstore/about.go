@@ -67,26 +67,23 @@ func (s *Store) About(ctx context.Context, now time.Time, ind threat.Indicator) 
 			a.Around = append(a.Around, e)
 		}
 	}
-	a.Past = pastOf(text(2))
-	if at := place.Val(); text(2) == "" && at > 0 && place.Err() == nil {
-		a.Past = blocklist.Past{Strikes: 1, Until: moment(int64(at))} // a first strike is remembered by its place alone
-	}
+	a.Past = remembered(text(2), place)
 	if a.Past.Until.After(now) {
 		a.Past.Until = time.Time{} // the entry's own end
 	}
 	return a, nil
 }
 
-// pastOf reads "strikes until released".
+// pastOf reads "strikes until released", and "cool-off" after it where there was one.
 func pastOf(text string) blocklist.Past {
-	var n [3]int64
+	var n [4]int64
 	for i, word := range strings.Fields(text) {
 		if i == len(n) {
 			break
 		}
 		n[i], _ = strconv.ParseInt(word, 10, 64)
 	}
-	return blocklist.Past{Strikes: int(n[0]), Until: moment(n[1]), Released: moment(n[2])}
+	return blocklist.Past{Strikes: int(n[0]), Until: moment(n[1]), Released: moment(n[2]), CoolOff: moment(n[3])}
 }
 
 // wider returns the ranges around an Indicator that could be on a list, the narrowest first.

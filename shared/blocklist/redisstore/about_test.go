@@ -29,7 +29,7 @@ func block(tb testing.TB, s *redisstore.Store, at time.Time, keys ...string) {
 	b := blocklist.Batch{Run: "test", Now: at}
 	for _, key := range keys {
 		b.Offences = append(b.Offences, blocklist.Offence{
-			Entry: blocklist.Entry{Indicator: indicator(tb, key), Source: blocklist.SourceDetect, Rules: []string{"r"}}, At: at, Term: time.Hour,
+			Entry: blocklist.Entry{Indicator: indicator(tb, key), Source: blocklist.SourceOperator, Rules: []string{"r"}}, At: at, Term: time.Hour,
 		})
 	}
 	if _, err := s.Put(tb.Context(), b); err != nil {

@@ -3,6 +3,7 @@ package redisstore_test
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -119,5 +120,81 @@ func BenchmarkEnded1M(b *testing.B) {
 			}
 			b.ReportMetric(b.Elapsed().Seconds()/float64(b.N), "s/1M")
 		})
+	}
+}
+
+// BenchmarkPutAgain writes what is known already, ending a little later: 50,000 are merged.
+func BenchmarkPutAgain(b *testing.B) {
+	now := time.Now()
+	store := open(b, blocklisttest.StartRedis(b).URL)
+	batch := many(b, 50_000, now)
+	if _, err := store.Put(b.Context(), batch); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		for i := range batch.Offences {
+			batch.Offences[i].At = batch.Offences[i].At.Add(time.Second)
+		}
+		if c, err := store.Put(b.Context(), batch); err != nil || c.Extended != len(batch.Offences) {
+			b.Fatalf("changes = %+v, err = %v", c, err)
+		}
+	}
+}
+
+// BenchmarkAccounts finds 1,000 accounts among 100,000 and among 1,000,000 addresses.
+func BenchmarkAccounts(b *testing.B) {
+	now := time.Now()
+	for _, n := range []int{100_000, 1_000_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			store := open(b, blocklisttest.StartRedis(b).URL)
+			batch := many(b, n, now)
+			for i := range 1000 {
+				batch.Offences[i*(n/1000)].Indicator = indicator(b, fmt.Sprintf("account:a%d", i))
+			}
+			if _, err := store.Put(b.Context(), batch); err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				if list, err := store.Accounts(b.Context(), now); err != nil || len(list) != 1000 {
+					b.Fatalf("%d accounts, err = %v", len(list), err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkHistories asks about 50,000 of whom half are on the list.
+func BenchmarkHistories(b *testing.B) {
+	now := time.Now()
+	store := open(b, blocklisttest.StartRedis(b).URL)
+	batch := many(b, 50_000, now)
+	inds := make([]threat.Indicator, len(batch.Offences))
+	for i, o := range batch.Offences {
+		inds[i] = o.Indicator
+	}
+	batch.Offences = batch.Offences[:25_000]
+	if _, err := store.Put(b.Context(), batch); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if known, err := store.Histories(b.Context(), now, inds); err != nil || len(known) != 25_000 {
+			b.Fatalf("%d histories, err = %v", len(known), err)
+		}
+	}
+}
+
+// BenchmarkSaveCases writes 10,000 cases of 2 KB.
+func BenchmarkSaveCases(b *testing.B) {
+	now := time.Now()
+	store := open(b, blocklisttest.StartRedis(b).URL)
+	text := []byte(`{"why":"` + strings.Repeat("x", 2000) + `"}`)
+	var cases []blocklist.Case
+	for _, o := range many(b, blocklist.MaxCases, now).Offences {
+		cases = append(cases, blocklist.Case{Indicator: o.Indicator, At: now, Keep: time.Hour, Text: text})
+	}
+	for b.Loop() {
+		if err := store.SaveCases(b.Context(), cases); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -27,7 +27,7 @@ var redis5 = map[string][]string{
 	"get": nil, "set": {"keepttl", "get", "exat", "pxat"}, "mget": nil, "del": nil, "exists": nil, "incr": nil, "pexpire": {"nx", "xx", "gt", "lt"},
 	"hget": nil, "hset": nil, "hmget": nil, "hlen": nil, "hincrby": nil,
 	"zadd": {"gt", "lt"}, "zcard": nil, "zcount": nil, "zscore": nil, "zrem": nil, "zrange": {"byscore", "bylex", "rev", "limit"},
-	"zrevrange": nil, "zremrangebyrank": nil, "time": nil,
+	"zrevrange": nil, "zremrangebyrank": nil, "zscan": nil, "time": nil,
 	"xadd": {"nomkstream", "minid", "limit"}, "xlen": nil, "xrange": {"("}, "xack": nil, "xgroup": {"createconsumer", "entriesread"},
 	"xread": nil, "xrevrange": {"("}, "xreadgroup": {"claim"}, "xpending": {"idle"}, "xclaim": {"lastid"}, "xinfo": nil,
 }

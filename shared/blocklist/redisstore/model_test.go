@@ -25,7 +25,10 @@ func TestScriptsSayWhatApplySays(t *testing.T) {
 	store := open(t, "redis://"+m.Addr())
 	rapid.Check(t, func(t *rapid.T) {
 		m.FlushAll()
-		fake := &blocklisttest.Fake{}
+		if err := m.Set(prefix+"secret", secret); err != nil {
+			t.Fatal(err)
+		}
+		fake := &blocklisttest.Fake{Secret: secret}
 		now := noon
 		inds := make([]threat.Indicator, 4)
 		for i := range inds {
@@ -33,7 +36,7 @@ func TestScriptsSayWhatApplySays(t *testing.T) {
 		}
 		pick := func(label string) []string { return rapid.SliceOfN(rapid.SampledFrom(words), 0, 3).Draw(t, label) }
 		for range rapid.IntRange(1, 12).Draw(t, "steps") {
-			step := time.Duration(rapid.SampledFrom([]int{0, 1, 500, 60_000, 3_600_000, 80 * 3_600_000, 40 * 24 * 3_600_000}).Draw(t, "step ms")) * time.Millisecond
+			step := time.Duration(rapid.SampledFrom([]int{0, 1, 500, 60_000, 3_600_000, 80 * 3_600_000, 35 * 24 * 3_600_000, 65 * 24 * 3_600_000}).Draw(t, "step ms")) * time.Millisecond
 			// Redis forgets strikes and unblocks at last; Apply is not asked to.
 			if now.Add(step).Sub(noon) >= redisstore.PastTTL {
 				step = 0
@@ -42,8 +45,10 @@ func TestScriptsSayWhatApplySays(t *testing.T) {
 			m.FastForward(step)
 			if rapid.IntRange(0, 3).Draw(t, "kind") == 0 {
 				chosen := rapid.SliceOfN(rapid.SampledFrom(inds), 0, 3).Draw(t, "remove")
-				got, gotErr := store.Remove(t.Context(), now, "r", chosen)
-				want, wantErr := fake.Remove(t.Context(), now, "r", chosen)
+				u := blocklist.Unblock{Run: "r", Now: now, Indicators: chosen}
+				u.CoolOff = rapid.SampledFrom([]time.Duration{0, time.Second, 2 * time.Hour, blocklist.MaxCoolOff}).Draw(t, "cool-off")
+				got, gotErr := store.Unblock(t.Context(), u)
+				want, wantErr := fake.Unblock(t.Context(), u)
 				if got != want || (gotErr == nil) != (wantErr == nil) {
 					t.Fatalf("remove = %d, %v, want %d, %v", got, gotErr, want, wantErr)
 				}
@@ -57,8 +62,9 @@ func TestScriptsSayWhatApplySays(t *testing.T) {
 							Source:    rapid.SampledFrom([]string{blocklist.SourceDetect, blocklist.SourceOperator}).Draw(t, "source"),
 							Severity:  threat.Severity(rapid.IntRange(0, 3).Draw(t, "severity")),
 							Rules:     pick("rules"), Countries: pick("countries"), Accounts: pick("accounts"),
-							Reason: rapid.SampledFrom([]string{"", "x", "y/\"z"}).Draw(t, "reason"),
-							Count:  rapid.Int64Range(0, 1<<53).Draw(t, "count"), Addresses: rapid.IntRange(0, 9).Draw(t, "addresses"),
+							Reason:    rapid.SampledFrom([]string{"", "x", "y/\"z"}).Draw(t, "reason"),
+							Challenge: rapid.Bool().Draw(t, "challenge"), Score: rapid.IntRange(0, 100).Draw(t, "score"), Tags: pick("tags"),
+							Count: rapid.Int64Range(0, 1<<53).Draw(t, "count"), Addresses: rapid.IntRange(0, 9).Draw(t, "addresses"),
 						},
 						At:   at,
 						Term: rapid.SampledFrom([]time.Duration{time.Minute, time.Hour + 500*time.Millisecond, 72 * time.Hour, blocklist.MaxTerm}).Draw(t, "term"),
@@ -90,6 +96,11 @@ func TestScriptsSayWhatApplySays(t *testing.T) {
 			same := cmp.Comparer(func(a, b threat.Indicator) bool { return a == b })
 			if diff := cmp.Diff(want.Entries, got.Entries, order, same, cmpopts.EquateEmpty()); diff != "" {
 				t.Fatalf("entries (-fake +redis):\n%s", diff)
+			}
+			gotPast, gotErr := store.Histories(t.Context(), now, inds)
+			wantPast, wantErr := fake.Histories(t.Context(), now, inds)
+			if diff := cmp.Diff(wantPast, gotPast); diff != "" || (gotErr == nil) != (wantErr == nil) {
+				t.Fatalf("histories: err = %v, want %v (-fake +redis):\n%s", gotErr, wantErr, diff)
 			}
 		}
 	})

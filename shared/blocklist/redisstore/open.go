@@ -56,6 +56,15 @@ func Dialling() Option {
 // says that Redis is unreachable as the outcome of a run. Ping tells at once.
 // No error of Open, nor of the Store, carries the user name or the password.
 func Open(ctx context.Context, address string, opts ...Option) (*Store, error) {
+	client, err := Connect(ctx, address, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return New(client), nil
+}
+
+// Connect makes the client that Open gives its Store, for another store beside it in the same Redis.
+func Connect(ctx context.Context, address string, opts ...Option) (redis.UniversalClient, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("open redis: %w", err)
 	}
@@ -70,9 +79,9 @@ func Open(ctx context.Context, address string, opts ...Option) (*Store, error) {
 	// among JSON in a function's log, in a form that no alarm reads.
 	logging.Disable()
 	if cluster {
-		return New(redis.NewClusterClient(o.Cluster())), nil
+		return redis.NewClusterClient(o.Cluster()), nil
 	}
-	return New(redis.NewClient(o.Simple())), nil
+	return redis.NewClient(o.Simple()), nil
 }
 
 // AddressForm says in words what Open takes, for messages about settings.

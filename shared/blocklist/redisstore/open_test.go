@@ -120,9 +120,7 @@ func TestContractOnACluster(t *testing.T) {
 	}
 	_ = raw.Close()
 	blocklisttest.TestStore(t, func(t *testing.T) blocklisttest.Harness {
-		h := harness(t, r.URL+","+r.Addr+"?cluster=true", redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{r.Addr}}))
-		h.Flush(t)
-		return h
+		return harness(t, r.URL+","+r.Addr+"?cluster=true", redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{r.Addr}}))
 	})
 }
 
@@ -139,9 +137,7 @@ func TestContractOverTLS(t *testing.T) {
 		"--tls-cert-file", filepath.Join(dir, "cert.pem"), "--tls-key-file", filepath.Join(dir, "key.pem"), "--tls-ca-cert-file", filepath.Join(dir, "cert.pem"))
 	trusted := &tls.Config{RootCAs: authority, MinVersion: tls.VersionTLS12, ServerName: "127.0.0.1"}
 	blocklisttest.TestStore(t, func(t *testing.T) blocklisttest.Harness {
-		h := harness(t, r.URL, redis.NewClient(&redis.Options{Addr: r.Addr, TLSConfig: trusted}), redisstore.WithTLS(trusted))
-		h.Flush(t)
-		return h
+		return harness(t, r.URL, redis.NewClient(&redis.Options{Addr: r.Addr, TLSConfig: trusted}), redisstore.WithTLS(trusted))
 	})
 	if err := open(t, r.URL).Ping(t.Context()); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("a certificate of nobody's: err = %v, want it refused", err)

@@ -43,6 +43,12 @@ func parse(text string, v *value, known *interned) bool {
 			v.Source, ok = p.word()
 		case "severity":
 			v.Severity, ok = p.word()
+		case "challenge":
+			v.Challenge, ok = true, p.literal("true")
+		case "score":
+			v.Score, ok = p.int()
+		case "tags":
+			v.Tags, ok = p.words()
 		case "rules":
 			v.Rules, ok = p.words()
 		case "reason":
@@ -89,6 +95,15 @@ type parser struct {
 func (p *parser) byte(c byte) bool {
 	if p.at < len(p.text) && p.text[p.at] == c {
 		p.at++
+		return true
+	}
+	return false
+}
+
+// literal reads a word that is no string. Of challenge we never write another than true.
+func (p *parser) literal(word string) bool {
+	if strings.HasPrefix(p.text[p.at:], word) {
+		p.at += len(word)
 		return true
 	}
 	return false

@@ -52,24 +52,21 @@ func (s *Store) Put(ctx context.Context, b blocklist.Batch) (blocklist.Changes, 
 	fixed := []any{
 		now, pastTTL.Milliseconds(), int64(blocklist.MaxTerm / time.Second), blocklist.MaxStrikes,
 		len(entryPrefix), 0, blocklist.MaxRules, blocklist.MaxCountries, blocklist.MaxAccounts,
+		blocklist.MaxTags, int64(blocklist.StrikeDecay / time.Second), blocklist.JitterScale,
 	}
 	w := write{
 		operation: "put", script: putLua, hash: putHash, run: b.Run, now: b.Now, checkpoints: b.Checkpoints,
-		total: len(b.Offences), newEpoch: nonce(),
-		chunk: func(no, from, to int) ([]string, []any) {
+		total: len(b.Offences), newEpoch: nonce(), secretive: true,
+		chunk: func(secret string, no, from, to int) ([]string, []any) {
 			keys := make([]string, 2*(to-from))
-			args := make([]any, 0, len(fixed)+3*(to-from))
+			args := make([]any, 0, len(fixed)+4*(to-from))
 			args = append(args, fixed...)
 			args[5] = no
 			for i, o := range b.Offences[from:to] {
 				o = o.Clean()
-				term := int64(o.Term / time.Second)
-				if o.Source == blocklist.SourceOperator {
-					term = -term
-				}
 				key := o.Indicator.Key()
 				keys[i], keys[to-from+i] = pastPrefix+key, entryPrefix+key
-				args = append(args, o.At.Unix(), term, appendHead(make([]byte, 0, 160), o.Entry))
+				args = appendOffence(args, o, blocklist.NewJitter(secret, key), b.Now)
 			}
 			return keys, args
 		},
@@ -78,31 +75,56 @@ func (s *Store) Put(ctx context.Context, b blocklist.Batch) (blocklist.Changes, 
 	generation, err := s.write(ctx, w, func(reply []int64) {
 		changes.Added += int(reply[0])
 		changes.Extended += int(reply[1])
-		changes.Unchanged += int(reply[2])
-		changes.Released += int(reply[3])
-		changes.Expired += int(reply[4])
+		changes.Upgraded += int(reply[2])
+		changes.Unchanged += int(reply[3])
+		changes.Released += int(reply[4])
+		changes.Expired += int(reply[5])
 	})
 	changes.Generation = generation
 	return changes, err
 }
 
-// Remove takes Indicators off the list at now and returns how many were on it. Each
-// gets a tombstone, listed or not, so that reading again over windows that ended
-// before now does not block it again; an operator's own later block does. The
-// strike of a block that is undone so does not count. Large lists are written as by Put.
+// appendOffence adds the four arguments of a cleaned offence; see put.lua.
+func appendOffence(args []any, o blocklist.Offence, j blocklist.Jitter, now time.Time) []any {
+	end, left := o.End(1, j), []byte(nil)
+	if end.After(now) {
+		left = strconv.AppendInt(nil, max(end.Sub(now).Milliseconds(), 1000), 10)
+	}
+	term := int64(o.Term / time.Second)
+	if o.Source == blocklist.SourceOperator {
+		term = -term
+	}
+	const digits = 12
+	from := append(make([]byte, 0, 40), j[:]...)
+	at := strconv.FormatInt(o.At.Unix(), 10)
+	for range digits - len(at) {
+		from = append(from, '0')
+	}
+	from = strconv.AppendInt(append(from, at...), term, 10)
+	e := o.Entry
+	e.Since, e.ExpiresAt, e.Strikes = o.At, end, 1
+	return append(args, end.Unix(), left, from, appendValue(make([]byte, 0, 256), e))
+}
+
+// Remove is Unblock without a cool-off.
 func (s *Store) Remove(ctx context.Context, now time.Time, run string, inds []threat.Indicator) (removed int, err error) {
-	if now.Unix() <= 0 {
-		return 0, errors.New("remove: now: no time")
+	return s.Unblock(ctx, blocklist.Unblock{Run: run, Now: now, Indicators: inds})
+}
+
+// Unblock takes Indicators off the list and returns how many were on it. Each
+// gets a tombstone, listed or not, so that reading again over windows that ended
+// before now, or before the cool-off has, does not block it again; an operator's own
+// later block does. The strike of a block that is undone so does not count. Large lists
+// are written as by Put.
+func (s *Store) Unblock(ctx context.Context, u blocklist.Unblock) (removed int, err error) {
+	if err := u.Check(); err != nil {
+		return 0, fmt.Errorf("remove: %w", err)
 	}
-	for i, ind := range inds {
-		if ind.Kind() == 0 {
-			return 0, fmt.Errorf("remove: indicator %d: names nobody", i+1)
-		}
-	}
-	fixed := []any{now.Unix(), pastTTL.Milliseconds(), len(entryPrefix), 0}
+	inds := u.Indicators
+	fixed := []any{u.Now.Unix(), pastTTL.Milliseconds(), len(entryPrefix), 0, int64(u.CoolOff / time.Second)}
 	w := write{
-		operation: "remove", script: removeLua, hash: removeHash, run: run, now: now, total: len(inds),
-		chunk: func(no, from, to int) ([]string, []any) {
+		operation: "remove", script: removeLua, hash: removeHash, run: u.Run, now: u.Now, total: len(inds),
+		chunk: func(_ string, no, from, to int) ([]string, []any) {
 			keys := make([]string, 0, 6+2*(to-from))
 			args := slices.Clone(fixed)
 			args[3] = no
@@ -152,21 +174,42 @@ type write struct {
 	checkpoints  map[string]time.Time
 	total        int
 	newEpoch     string // "" founds no list
+	secretive    bool   // it needs the list's secret
 	// chunk returns the keys and arguments of the given Indicators, without the six fixed keys.
-	chunk func(no, from, to int) (keys []string, args []any)
+	chunk func(secret string, no, from, to int) (keys []string, args []any)
 }
 
-// write sends w in as many transactions as it needs and hands each chunk's reply to
+// write sends w with the list's secret, if it needs that, which is asked for when it is not known
+// or not right any more: begin refuses another one before anything is written.
+func (s *Store) write(ctx context.Context, w write, tally func([]int64)) (generation uint64, err error) {
+	if !w.secretive {
+		return s.send(ctx, w, "", tally)
+	}
+	for range maxSecrets {
+		secret, err := s.knownSecret(ctx)
+		if err != nil {
+			return 0, wrap(w.operation, err)
+		}
+		generation, err = s.send(ctx, w, secret, tally)
+		if !errors.Is(err, errSecret) {
+			return generation, err
+		}
+		s.secret.Store(nil)
+	}
+	return 0, fmt.Errorf("%s: %w each of %d times that it was read", w.operation, errSecret, maxSecrets)
+}
+
+// send writes w in as many transactions as it needs and hands each chunk's reply to
 // tally: begin, the chunks, and with the last ones finish. While Redis works on one
 // transaction the next one is made ready.
-func (s *Store) write(ctx context.Context, w write, tally func([]int64)) (generation uint64, err error) {
+func (s *Store) send(ctx context.Context, w write, secret string, tally func([]int64)) (generation uint64, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	ready := make(chan *transaction)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		defer close(ready)
-		for tx := range s.transactions(ctx, w) {
+		for tx := range s.transactions(ctx, w, secret) {
 			select {
 			case ready <- tx:
 			case <-ctx.Done():
@@ -201,7 +244,7 @@ type transaction struct {
 	finish *redis.Cmd // nil in all but the last
 }
 
-func (s *Store) transactions(ctx context.Context, w write) iter.Seq[*transaction] {
+func (s *Store) transactions(ctx context.Context, w write, secret string) iter.Seq[*transaction] {
 	ticket := prefix + "put:" + nonce()
 	fixed := []string{keyEpoch, keyGeneration, keySize, keyExpiry, ticket, keyUnannounced}
 	chunks := (w.total + chunkSize - 1) / chunkSize
@@ -212,11 +255,11 @@ func (s *Store) transactions(ctx context.Context, w write) iter.Seq[*transaction
 			tx := &transaction{pipe: s.db.TxPipeline()}
 			if from == 0 {
 				tx.pipe.Eval(ctx, beginLua, []string{
-					keyEpoch, keyGeneration, keySize, keyExpiry, keyCheckpoints, keyHandoff, ticket,
-				}, w.newEpoch, ticketTTL.Milliseconds())
+					keyEpoch, keyGeneration, keySize, keyExpiry, keyCheckpoints, keyHandoff, ticket, keySecret,
+				}, w.newEpoch, ticketTTL.Milliseconds(), secret)
 			}
 			for no := from; no < to; no++ {
-				keys, args := w.chunk(no, no*chunkSize, min((no+1)*chunkSize, w.total))
+				keys, args := w.chunk(secret, no, no*chunkSize, min((no+1)*chunkSize, w.total))
 				keys = append(slices.Clone(fixed), keys...)
 				if no == from {
 					// The whole text first: it makes the hash known for the rest of
@@ -246,8 +289,8 @@ func ints(r *redis.Cmd) ([]int64, error) {
 		return []int64{n}, r.Err()
 	}
 	n, err := r.Int64Slice()
-	if err == nil && len(n) != 5 {
-		err = fmt.Errorf("script reply of %d numbers: want 5", len(n))
+	if err == nil && len(n) != 6 {
+		err = fmt.Errorf("script reply of %d numbers: want 6", len(n))
 	}
 	return n, err
 }

@@ -19,8 +19,6 @@ import (
 const (
 	runTTL    = 7 * 24 * time.Hour
 	statusTTL = 30 * 24 * time.Hour
-	// maxRecord bounds a report or a status: it is read whole by people's tools.
-	maxRecord = 16 << 20
 	lastRun   = "last"
 )
 
@@ -61,8 +59,8 @@ func (s *Store) SaveRun(ctx context.Context, id string, report []byte) error {
 	if err := name("run", id); err != nil {
 		return fmt.Errorf("save run: %w", err)
 	}
-	if id == lastRun || len(report) > maxRecord {
-		return fmt.Errorf("save run %s: want another id than %q and at most %d bytes", id, lastRun, maxRecord)
+	if id == lastRun || len(report) > blocklist.MaxRecord {
+		return fmt.Errorf("save run %s: want another id than %q and at most %d bytes", id, lastRun, blocklist.MaxRecord)
 	}
 	pipe := s.db.TxPipeline()
 	pipe.Set(ctx, prefix+"run:"+id, report, runTTL)
@@ -82,8 +80,8 @@ func (s *Store) SaveStatus(ctx context.Context, target string, status []byte) er
 	if err := name("target", target); err != nil {
 		return fmt.Errorf("save status: %w", err)
 	}
-	if len(status) > maxRecord {
-		return fmt.Errorf("save status of %s: want at most %d bytes", target, maxRecord)
+	if len(status) > blocklist.MaxRecord {
+		return fmt.Errorf("save status of %s: want at most %d bytes", target, blocklist.MaxRecord)
 	}
 	return wrap("save status of "+target, s.db.Set(ctx, prefix+"status:"+target, status, statusTTL).Err())
 }

@@ -15,14 +15,17 @@ import (
 
 var _ blocklisttest.Store = (*redisstore.Store)(nil)
 
-const prefix = "{tracewall}:v1:"
+const (
+	prefix = "{tracewall}:v1:"
+	secret = "0123456789abcdef0123456789abcdef"
+)
 
 func startMini(tb testing.TB) string {
 	tb.Helper()
 	return "redis://" + miniredis.RunT(tb).Addr()
 }
 
-// harness makes a Harness of the server at url, which raw may damage.
+// harness makes a Harness of the server at url, which it empties and raw may damage.
 func harness(t *testing.T, url string, raw redis.UniversalClient, opts ...redisstore.Option) blocklisttest.Harness {
 	t.Helper()
 	t.Cleanup(func() { _ = raw.Close() })
@@ -33,8 +36,10 @@ func harness(t *testing.T, url string, raw redis.UniversalClient, opts ...rediss
 		}
 	}
 	ctx := context.Background()
+	fail(t, raw.FlushAll(ctx).Err())
+	fail(t, raw.Set(ctx, prefix+"secret", secret, 0).Err())
 	return blocklisttest.Harness{
-		Store: open(t, url, opts...), Other: open(t, url, opts...),
+		Store: open(t, url, opts...), Other: open(t, url, opts...), Secret: secret,
 		Flush:   func(t blocklisttest.TB) { fail(t, raw.FlushAll(ctx).Err()) },
 		Lose:    func(t blocklisttest.TB, part string) { fail(t, raw.Del(ctx, prefix+part).Err()) },
 		Corrupt: func(t blocklisttest.TB, part string) { fail(t, raw.Set(ctx, prefix+part, `{"v":1`, 0).Err()) },
@@ -60,9 +65,7 @@ func TestContractOnMiniredis(t *testing.T) {
 func TestContractOnRedis(t *testing.T) {
 	r := blocklisttest.StartRedis(t)
 	blocklisttest.TestStore(t, func(t *testing.T) blocklisttest.Harness {
-		h := harness(t, r.URL, redis.NewClient(&redis.Options{Addr: r.Addr}))
-		h.Flush(t)
-		return h
+		return harness(t, r.URL, redis.NewClient(&redis.Options{Addr: r.Addr}))
 	})
 }
 

@@ -7,12 +7,15 @@
 //
 // All begin with {tracewall}:v1: and are listed here without it.
 //
-//	entry:ip:192.0.2.7       one blocked Indicator, as JSON, with a native time to live
+//	entry:ip:192.0.2.7       one Indicator that is blocked or challenged, as JSON, with a native time to live
 //	entry:account:NAME
 //	expiry                   sorted set of all entries ("ip:192.0.2.7"), scored by the second of their end;
 //	                         ended ones keep their place for 122 days: it remembers a first strike
 //	past:ip:192.0.2.7        "strikes until released", Unix seconds, for 120 days; only from the second
-//	                         strike on or after an unblock
+//	                         strike on or after an unblock; the end of its cool-off, if it has one, is a fourth word
+//	secret                   what the jitter of terms depends on: 32 hexadecimal digits, as old as the list
+//	case:ip:192.0.2.7        why it was judged as it was: "v1 AT KEEP", then JSON, for as long as its writer said
+//	state:NAME               a function's small memory, for ever
 //	epoch generation size    which list this is, how often it changed, how many members expiry has
 //	handoff                  stream: one message for each change, one consumer group per firewall target
 //	unannounced              changes of a write that has not come to its end, for the next message
@@ -21,17 +24,19 @@
 //	allowlist                checksum line, then the allowlist's text
 //	run:ID run:last          reports of runs, JSON, 7 days
 //	status:TARGET            what a firewall target's last run did and left for the next, JSON, 30 days
-//	approval:TARGET          an operator's word for the target's next run, JSON, 1 hour
+//	approval:TARGET          an operator's word for the target's next run, or detect's, JSON, 1 hour
 //	once:HASH                keys that First has seen
 //	put:ID                   the ticket of a write in progress, minutes
 //
 // # An entry's value
 //
 // A service that wants to turn blocked accounts away needs nothing of ours: it does
-// GET {tracewall}:v1:entry:account:NAME, and a value means blocked. The value is one
-// JSON object. Times are Unix seconds; fields that say nothing are left out:
+// GET {tracewall}:v1:entry:account:NAME, and a value means blocked, unless it says
+// "challenge":true: then the account is to prove itself, by a second factor or a captcha. The value is one
+// JSON object. Times are Unix seconds; fields that say nothing are left out. A challenge is of
+// version 2, so that a program that knows none takes it for damage rather than for a block:
 //
-//	{"v":1,"source":"detect","severity":"high","rules":["sms-account"],
+//	{"v":1,"source":"detect","severity":"high","score":95,"tags":["network attack"],"rules":["sms-account"],
 //	 "reason":"…","count":48211,"first_seen":1790000000,"last_seen":1790001799,
 //	 "countries":["BR","ID"],"accounts":["…"],"addresses":4112,
 //	 "since":1790001840,"expires_at":1790261040,"strikes":1}
@@ -57,6 +62,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -94,6 +100,7 @@ type Store struct {
 	pageSize int           // entries read at a time
 	around   int           // places that one Ended may look up around ranges without one
 	slice    time.Duration // the longest blocking read
+	secret   atomic.Pointer[string]
 }
 
 // New makes a Store that uses client and, on Close, closes it. The client's own
@@ -118,6 +125,7 @@ const prefix = "{tracewall}:v1:"
 
 // The fixed keys.
 const (
+	keySecret      = prefix + "secret"
 	keyEpoch       = prefix + "epoch"
 	keyGeneration  = prefix + "generation"
 	keySize        = prefix + "size"
@@ -151,6 +159,8 @@ func wrap(operation string, err error) error {
 		return fmt.Errorf("%s: %w: %s", operation, blocklist.ErrDamaged, why)
 	case strings.HasPrefix(text, "NOEPOCH "), strings.HasPrefix(text, "ERR NOEPOCH "):
 		return fmt.Errorf("%s: %w", operation, blocklist.ErrNoEpoch)
+	case strings.HasPrefix(text, "SECRET "), strings.HasPrefix(text, "ERR SECRET "):
+		return fmt.Errorf("%s: %w", operation, errSecret)
 	case strings.HasPrefix(text, "INCOMPLETE "), strings.HasPrefix(text, "ERR INCOMPLETE "):
 		return fmt.Errorf("%s: not every part was written, nothing is lost by writing it again", operation)
 	}

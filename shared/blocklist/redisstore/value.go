@@ -18,6 +18,9 @@ type value struct {
 	V         int      `json:"v"`
 	Source    string   `json:"source"`
 	Severity  string   `json:"severity"`
+	Challenge bool     `json:"challenge"`
+	Score     int      `json:"score"`
+	Tags      []string `json:"tags"`
 	Rules     []string `json:"rules"`
 	Reason    string   `json:"reason"`
 	Count     int64    `json:"count"`
@@ -31,13 +34,22 @@ type value struct {
 	Strikes   int      `json:"strikes"`
 }
 
-// appendHead writes a cleaned entry up to the fields that only the script knows,
+// appendHead writes a cleaned entry up to the fields that the strike decides about,
 // without the closing brace. put.lua writes fields in the same order.
 func appendHead(b []byte, e blocklist.Entry) []byte {
-	b = append(b, `{"v":1,"source":`...)
+	if e.Challenge {
+		b = append(b, `{"v":2,"source":`...)
+	} else {
+		b = append(b, `{"v":1,"source":`...)
+	}
 	b = appendText(b, e.Source)
 	b = append(b, `,"severity":`...)
 	b = appendText(b, e.Severity.String())
+	if e.Challenge {
+		b = append(b, `,"challenge":true`...)
+	}
+	b = appendNumber(b, "score", int64(e.Score))
+	b = appendTexts(b, "tags", e.Tags)
 	b = appendTexts(b, "rules", e.Rules)
 	if e.Reason != "" {
 		b = appendText(append(b, `,"reason":`...), e.Reason)
@@ -48,6 +60,14 @@ func appendHead(b []byte, e blocklist.Entry) []byte {
 	b = appendTexts(b, "countries", e.Countries)
 	b = appendTexts(b, "accounts", e.Accounts)
 	return appendNumber(b, "addresses", int64(e.Addresses))
+}
+
+// appendValue writes a cleaned entry.
+func appendValue(b []byte, e blocklist.Entry) []byte {
+	b = appendHead(b, e)
+	b = appendNumber(b, "since", unix(e.Since))
+	b = appendNumber(b, "expires_at", unix(e.ExpiresAt))
+	return append(appendNumber(b, "strikes", int64(e.Strikes)), '}')
 }
 
 func unix(t time.Time) int64 {
@@ -105,11 +125,11 @@ func decode(ind threat.Indicator, text string, known *interned) (blocklist.Entry
 			return blocklist.Entry{}, fmt.Errorf("%w: value is not JSON", blocklist.ErrDamaged)
 		}
 	}
-	if v.V != 1 {
-		return blocklist.Entry{}, fmt.Errorf("%w: value of version %d: want 1", blocklist.ErrDamaged, v.V)
+	if v.V != 1 && v.V != 2 || v.Challenge != (v.V == 2) {
+		return blocklist.Entry{}, fmt.Errorf("%w: value of version %d: want 1, or 2 of a challenge", blocklist.ErrDamaged, v.V)
 	}
 	e := blocklist.Entry{
-		Indicator: ind, Source: v.Source, Rules: v.Rules, Reason: v.Reason, Count: v.Count,
+		Indicator: ind, Source: v.Source, Challenge: v.Challenge, Score: v.Score, Tags: v.Tags, Rules: v.Rules, Reason: v.Reason, Count: v.Count,
 		FirstSeen: moment(v.FirstSeen), LastSeen: moment(v.LastSeen),
 		Countries: v.Countries, Accounts: v.Accounts, Addresses: v.Addresses,
 		Since: moment(v.Since), ExpiresAt: moment(v.ExpiresAt), Strikes: v.Strikes,
@@ -118,7 +138,7 @@ func decode(ind threat.Indicator, text string, known *interned) (blocklist.Entry
 		return blocklist.Entry{}, fmt.Errorf("%w: value lacks severity, since, expires_at or strikes", blocklist.ErrDamaged)
 	}
 	// Lua sorts by the server's locale.
-	for _, list := range [][]string{e.Rules, e.Countries, e.Accounts} {
+	for _, list := range [][]string{e.Rules, e.Countries, e.Accounts, e.Tags} {
 		if len(list) > 1 {
 			slices.Sort(list)
 		}

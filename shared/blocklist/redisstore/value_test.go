@@ -18,6 +18,7 @@ func TestWhatGoWritesIsReadQuickly(t *testing.T) {
 	e := blocklist.Entry{
 		Source: blocklist.SourceOperator, Severity: threat.Critical, Rules: []string{"a", "b"}, Reason: "why not/really", Count: 1 << 53,
 		FirstSeen: noon, LastSeen: noon.Add(time.Hour), Countries: []string{"BR"}, Accounts: []string{"x", "y"}, Addresses: 7,
+		Challenge: true, Score: 100, Tags: []string{"bot", "scan"},
 	}
 	text := redisstore.Head(e) + tail
 	if !redisstore.ParsesQuickly(text) {
@@ -36,12 +37,14 @@ func TestWhatGoWritesIsReadQuickly(t *testing.T) {
 
 func TestUnreadableValuesAreErrors(t *testing.T) {
 	for name, text := range map[string]string{
-		"empty":          "",
-		"cut off":        `{"v":1,"source":"detect"`,
-		"another format": "blocked",
-		"a newer format": `{"v":2,"source":"detect","severity":"low"` + tail,
-		"no severity":    `{"v":1,"source":"detect"` + tail,
-		"no end":         `{"v":1,"source":"detect","severity":"low","since":1,"strikes":1}`,
+		"empty":                         "",
+		"cut off":                       `{"v":1,"source":"detect"`,
+		"another format":                "blocked",
+		"a newer format":                `{"v":2,"source":"detect","severity":"low"` + tail,
+		"a challenge of the first form": `{"v":1,"source":"detect","severity":"low","challenge":true` + tail,
+		"a newer form without one":      `{"v":2,"source":"detect","severity":"low"` + tail,
+		"no severity":                   `{"v":1,"source":"detect"` + tail,
+		"no end":                        `{"v":1,"source":"detect","severity":"low","since":1,"strikes":1}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			if e, err := redisstore.Decode(threat.Indicator{}, text); err == nil {
@@ -55,6 +58,8 @@ func TestUnreadableValuesAreErrors(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	f.Add(`{"v":1,"source":"detect","severity":"high","rules":["a"],"count":12` + tail)
 	f.Add(`{"v":1,"source":"detect","severity":"high","reason":"a \"b\" é","rules":["b","a"]` + tail)
+	f.Add(`{"v":2,"source":"detect","severity":"high","challenge":true,"score":60,"tags":["bot"]` + tail)
+	f.Add(`{"v":1,"challenge":false}`)
 	f.Add(`{"v":01,"count":99999999999999999999}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		_, _ = redisstore.Decode(threat.Indicator{}, text)

@@ -101,8 +101,13 @@ func (t Target) Limits() waf.Limits {
 	return waf.Limits{SetSize: t.SetSize, Base: "tracewall-" + t.Name}
 }
 
-// Policy returns what the target says about its runs.
-func (t Target) Policy() waf.Policy { return t.runs().Policy() }
+// Policy returns what the target says about its runs. What somebody else's policies do to whom our
+// books list, nobody here knows, so it counts as a block.
+func (t Target) Policy() waf.Policy {
+	p := t.runs().Policy()
+	p.Challenges = t.Action == ActionMonitor && (t.Mode != ModeCloudFirewall || t.Manage)
+	return p
+}
 
 func (t Target) runs() targets.Runs {
 	return targets.Runs{Sync: t.Sync, Drift: t.Drift, MaxRelease: t.MaxRelease, MaxAdd: t.MaxAdd}

@@ -113,6 +113,20 @@ func TestATargetSaysItsLimitsAndPolicy(t *testing.T) {
 	if got, want := target.Policy(), (waf.Policy{MaxRelease: 5, MaxAdd: 7, ReportDrift: true, Observe: true}); got != want {
 		t.Errorf("policy %+v, want %+v", got, want)
 	}
+	for want, targets := range map[bool][]aliwaf.Target{
+		true: {
+			{Action: aliwaf.ActionMonitor},
+			{Action: aliwaf.ActionMonitor, Mode: aliwaf.ModeIPBlacklist},
+			{Action: aliwaf.ActionMonitor, Mode: aliwaf.ModeCloudFirewall, Manage: true},
+		},
+		false: {{}, {Action: aliwaf.ActionBlock}, {Action: aliwaf.ActionMonitor, Mode: aliwaf.ModeCloudFirewall}},
+	} {
+		for _, target := range targets {
+			if got := target.Policy().Challenges; got != want {
+				t.Errorf("action %q, mode %q, manage %v: takes what is to be challenged: %v, want %v", target.Action, target.Mode, target.Manage, got, want)
+			}
+		}
+	}
 	if got := target.Limits(); got.SetSize != 100 || got.Base != "tracewall-shop" {
 		t.Errorf("limits %+v", got)
 	}

@@ -121,8 +121,16 @@ var (
 	insertPattern     = regexp.MustCompile(`^[A-Za-z0-9._$-]+$`)
 )
 
-// Policy returns what the target says about its runs.
-func (t Target) Policy() waf.Policy { return t.runs().Policy() }
+// Policy returns what the target says about its runs. In mode ip-set nobody here knows what the
+// user's rule does to whom it matches, so it counts as a block.
+func (t Target) Policy() waf.Policy {
+	p := t.runs().Policy()
+	switch t.Action {
+	case ActionChallenge, ActionCaptcha, ActionCount:
+		p.Challenges = t.Mode != ModeIPSet
+	}
+	return p
+}
 
 func (t Target) runs() targets.Runs {
 	return targets.Runs{Sync: t.Sync, Drift: t.Drift, MaxRelease: t.MaxRelease, MaxAdd: t.MaxAdd}

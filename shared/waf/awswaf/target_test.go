@@ -27,6 +27,18 @@ func TestParseTargets(t *testing.T) {
 	}
 }
 
+// Only a wall of which it is known that it does less than block takes what is to be challenged.
+func TestATargetThatBlocksTakesNoChallenges(t *testing.T) {
+	for action, less := range map[string]bool{"": false, "block": false, "count": true, "challenge": true, "captcha": true, "allow": false} {
+		for _, mode := range []string{"", awswaf.ModeWebACL, awswaf.ModeRuleGroup, awswaf.ModeIPSet} {
+			want := less && mode != awswaf.ModeIPSet // there the rule is the user's
+			if got := (awswaf.Target{Action: action, Mode: mode}).Policy().Challenges; got != want {
+				t.Errorf("action %q, mode %q: takes what is to be challenged: %v, want %v", action, mode, got, want)
+			}
+		}
+	}
+}
+
 func TestParseTargetsNamesEveryProblemAtOnce(t *testing.T) {
 	_, err := awswaf.ParseTargets(`[
 		{"name":"Edge","region":"europe","scope":"regional","mode":"group","web_acl":"a b","action":"allow","priority":-1,"set_size":10001,"colour":"red"},

@@ -78,7 +78,7 @@ var (
 	instancePattern = regexp.MustCompile(`^[A-Za-z0-9_-]{4,64}$`)
 )
 
-// Policy returns what the target says about its runs.
+// Policy returns what the target says about its runs. Both modes block: no target here challenges.
 func (t Target) Policy() waf.Policy { return t.runs().Policy() }
 
 func (t Target) runs() targets.Runs {

@@ -41,7 +41,7 @@ func TestParseTargets(t *testing.T) {
 			t.Errorf("%s: %v", target.Name, err)
 		}
 	}
-	if p := got[1].Policy(); !p.Observe || !p.ReportDrift || p.MaxRelease != 1 || p.MaxAdd != 1000 {
+	if p := got[1].Policy(); !p.Observe || !p.ReportDrift || p.MaxRelease != 1 || p.MaxAdd != 1000 || p.Challenges {
 		t.Errorf("policy %+v", p)
 	}
 	if l := got[1].Limits(); l.SetSize != 50 || l.Dense != 128 || l.Base != "tracewall-all" {
