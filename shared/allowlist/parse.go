@@ -151,17 +151,26 @@ func (e *Entry) setSubject(word string) error {
 		}
 		p = netip.PrefixFrom(addr, addr.BitLen())
 	}
+	p, why := spell(p)
+	if why != "" {
+		return fmt.Errorf("range %s: %s", quote(word), why)
+	}
+	e.Prefix = p
+	return nil
+}
+
+// spell gives a prefix its one spelling, or says what is wanted instead of it.
+func spell(p netip.Prefix) (one netip.Prefix, want string) {
 	if p.Addr().Is4In6() {
 		if p.Bits() < 96 {
-			return fmt.Errorf("range %s: want an IPv4-mapped range of /96 or narrower", quote(word))
+			return p, "want an IPv4-mapped range of /96 or narrower"
 		}
 		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
 	}
 	if p.Bits() == 0 {
-		return fmt.Errorf("range %s: want a range narrower than everybody", quote(word))
+		return p, "want a range narrower than everybody"
 	}
-	e.Prefix = p.Masked()
-	return nil
+	return p.Masked(), ""
 }
 
 // setField reads owner=… or until=…
