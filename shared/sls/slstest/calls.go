@@ -12,6 +12,7 @@ import (
 type argument struct {
 	sql     string
 	literal *string // the text, when the argument is a text literal and nothing else
+	name    string  // see nameIn
 	number  int     // its value when the argument is a whole number and nothing else, else -1
 }
 
@@ -45,6 +46,9 @@ func (t *translator) call(name sqlToken) (string, error) {
 	}
 	if len(args) < f.min || len(args) > f.max {
 		return "", invalid("line 1:%d: Unexpected parameters for function %s: got %d", name.at+1, name.lower, len(args))
+	}
+	if column, ok, err := t.answered(name.lower, f, args); ok || err != nil {
+		return column, err
 	}
 	if f.write == nil {
 		return " " + f.name + "(" + joinArguments(args) + ")", nil
@@ -91,6 +95,7 @@ func (t *translator) arguments() ([]argument, error) {
 				}
 			}
 		}
+		a.name = nameIn(t.tokens[start:t.pos])
 		args = append(args, a)
 		switch sep := t.take(); {
 		case sep.is(","):

@@ -23,6 +23,9 @@ func (ls *logstore) append(ctx context.Context, e *engine, records []record, fix
 	if len(records) == 0 {
 		return nil
 	}
+	if ls.stream != nil {
+		return errStream
+	}
 	ls.write.Lock()
 	defer ls.write.Unlock()
 	if err := ctx.Err(); err != nil {

@@ -152,7 +152,7 @@ func FuzzQuery(f *testing.F) {
 			_, _ = compiler.condition(node)
 			compiler.release()
 		}
-		out, err := translate(sql, s.config.Now(), false)
+		out, err := translate(sql, s.config.Now(), false, nil)
 		if !hasSQL || err != nil {
 			return
 		}

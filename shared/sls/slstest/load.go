@@ -99,6 +99,9 @@ func (s *Server) LoadLines(ctx context.Context, logstore string, fields []string
 	if err != nil {
 		return LoadStats{}, fmt.Errorf("load lines into %s: %w", logstore, err)
 	}
+	if ls.stream != nil {
+		return LoadStats{}, fmt.Errorf("load lines into %s: %w", logstore, errStream)
+	}
 	ls.write.Lock()
 	defer ls.write.Unlock()
 	l := &lineLoader{server: s, store: ls, parse: parse}
@@ -174,8 +177,8 @@ func (l *lineLoader) run(ctx context.Context, r io.Reader) error {
 
 // read cuts the input into blocks that end at a line's end.
 func (l *lineLoader) read(ctx context.Context, r io.Reader, blocks chan<- lineBlock, free <-chan []byte) error {
-	var rest []byte // the beginning of a line whose end is in the next block
-	skipping := false
+	in := NewBlocks(r, loadBlock)
+	defer func() { l.tooLong = in.TooLong() }()
 	for number := int64(0); ; number++ {
 		var buf []byte
 		select {
@@ -183,40 +186,16 @@ func (l *lineLoader) read(ctx context.Context, r io.Reader, blocks chan<- lineBl
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		if buf == nil {
-			buf = make([]byte, 0, loadBlock+maxLine)
-		}
-		buf = append(buf[:0], rest...)
-		n, err := io.ReadFull(r, buf[len(buf):len(buf)+loadBlock])
-		buf = buf[:len(buf)+n]
-		end := err == io.EOF || err == io.ErrUnexpectedEOF
-		if err != nil && !end {
-			return fmt.Errorf("read: %w", err)
-		}
-		if skipping { // inside a line that is too long
-			if i := bytes.IndexByte(buf, '\n'); i >= 0 {
-				buf, skipping = append(buf[:0], buf[i+1:]...), false
-				l.tooLong++
-			} else {
-				buf = buf[:0]
-			}
-		}
-		rest = rest[:0]
-		if !end && !skipping {
-			i := bytes.LastIndexByte(buf, '\n')
-			if tail := buf[i+1:]; len(tail) < maxLine {
-				rest = append(rest, tail...)
-			} else {
-				skipping = true
-			}
-			buf = buf[:i+1]
+		block, err := in.Next(buf)
+		if err != nil && err != io.EOF { //nolint:errorlint // Next says so itself
+			return err
 		}
 		select {
-		case blocks <- lineBlock{number: number, data: buf}:
+		case blocks <- lineBlock{number: number, data: block}:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		if end {
+		if err != nil {
 			return nil
 		}
 	}

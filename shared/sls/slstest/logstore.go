@@ -59,6 +59,8 @@ type logstore struct {
 	extra   bool // some row has a value in the column "extra"
 	rows    int64
 	batches []batch
+
+	stream *Stream // nil: the lines are in the table
 }
 
 // field is a key that has a column.
@@ -215,7 +217,9 @@ func (ls *logstore) appended(columns []string, longest []int, rows int, received
 
 // snapshot is a consistent look at a logstore's settings for one query.
 type snapshot struct {
+	from   string // what the lines are read from: a table or a table function
 	table  string
+	stream *Stream
 	index  *index
 	fields []field
 	byKey  map[string]int
@@ -226,7 +230,7 @@ type snapshot struct {
 func (ls *logstore) snapshot() snapshot {
 	ls.mu.RLock()
 	defer ls.mu.RUnlock()
-	s := snapshot{table: ls.table, index: ls.index, fields: slices.Clone(ls.fields), byKey: make(map[string]int, len(ls.byKey)), extra: ls.extra, rows: ls.rows}
+	s := snapshot{from: "logs." + ls.table, table: ls.table, stream: ls.stream, index: ls.index, fields: slices.Clone(ls.fields), byKey: make(map[string]int, len(ls.byKey)), extra: ls.extra, rows: ls.rows}
 	for k, v := range ls.byKey {
 		s.byKey[k] = v
 	}

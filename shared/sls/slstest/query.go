@@ -83,6 +83,9 @@ func (s *Server) run(ctx context.Context, q queryRequest) (Result, error) {
 	compiler := &searchCompiler{store: store, functions: s.functions, prefix: "q" + strconv.FormatUint(s.queries.Add(1), 36)}
 	defer compiler.release()
 	var r Result
+	if !hasSQL && ls.stream != nil {
+		return Result{}, invalid("a stream keeps no lines as they came: want a query with SQL")
+	}
 	if hasSQL {
 		r, err = s.analyse(ctx, q, store, compiler, node, sql)
 	} else {
@@ -103,7 +106,7 @@ func (q queryRequest) timeRange() string {
 
 // analyse runs the SQL part over a view of the logs that the search part finds.
 func (s *Server) analyse(ctx context.Context, q queryRequest, store snapshot, compiler *searchCompiler, node searchNode, sql string) (Result, error) {
-	t, err := translate(sql, s.config.Now().UTC().Add(*s.config.Zone), s.config.RefuseLimitAll)
+	t, err := translate(sql, s.config.Now().UTC().Add(*s.config.Zone), s.config.RefuseLimitAll, store.values())
 	if err != nil {
 		return Result{}, err
 	}
@@ -119,6 +122,14 @@ func (s *Server) analyse(ctx context.Context, q queryRequest, store snapshot, co
 	checked, err := s.engine.guard(ctx, user)
 	if err != nil {
 		return Result{}, err
+	}
+	var lines int64 = -1
+	if store.stream != nil {
+		var done func()
+		if lines, done, err = s.streamQuery(ctx, q, &store, t); err != nil {
+			return Result{}, err
+		}
+		defer done()
 	}
 	view, err := logView(q, store, compiler, node, t)
 	if err != nil {
@@ -140,7 +151,7 @@ func (s *Server) analyse(ctx context.Context, q queryRequest, store snapshot, co
 	err = s.engine.query(ctx, full, func(columns []column) error {
 		checked.rename(columns)
 		for i, c := range columns {
-			if strings.HasPrefix(c.name, "__search_") {
+			if strings.HasPrefix(c.name, "__search_") || strings.HasPrefix(c.name, "__answer_") {
 				hidden[i] = true
 				continue
 			}
@@ -167,7 +178,9 @@ func (s *Server) analyse(ctx context.Context, q queryRequest, store snapshot, co
 	if err != nil {
 		return Result{}, err
 	}
-	r.Processed, err = s.count(ctx, q, store, "true")
+	if r.Processed = lines; lines < 0 {
+		r.Processed, err = s.count(ctx, q, store, "true")
+	}
 	return r, err
 }
 
@@ -204,6 +217,9 @@ func logView(q queryRequest, store snapshot, compiler *searchCompiler, node sear
 			add(key, "CAST(NULL AS "+map[FieldType]string{Text: "VARCHAR", Long: "BIGINT", Double: "DOUBLE"}[store.index.keys[key].typ]+")")
 		}
 	}
+	for i := range t.questions {
+		add(answerColumn(i), "a"+strconv.Itoa(i))
+	}
 	for i, n := range t.searches {
 		condition, err := compiler.condition(n)
 		if err != nil {
@@ -211,8 +227,8 @@ func logView(q queryRequest, store snapshot, compiler *searchCompiler, node sear
 		}
 		add(searchColumn(i), condition)
 	}
-	return fmt.Sprintf(`"log" AS NOT MATERIALIZED (SELECT %s FROM logs.%s WHERE %s AND %s)`,
-		strings.Join(columns, ", "), store.table, q.timeRange(), where), nil
+	return fmt.Sprintf(`"log" AS NOT MATERIALIZED (SELECT %s FROM %s WHERE %s AND %s)`,
+		strings.Join(columns, ", "), store.from, q.timeRange(), where), nil
 }
 
 // analysed is a field as SQL sees it: numbers as numbers, text cut where the
@@ -300,6 +316,10 @@ func (s *Server) rawLogs(ctx context.Context, q queryRequest, store snapshot, co
 	return r, err
 }
 
+// ErrMemory means that a query needs more than Config.MemoryLimit for what cannot wait on
+// disk. A shorter time may need less.
+var ErrMemory = errors.New("out of memory")
+
 var (
 	unknownColumn = regexp.MustCompile(`Referenced column "([^"]*)" (?:not found|was not found)`)
 	unknownMember = regexp.MustCompile(`(?:Table|Values list|Subquery|CTE) "([^"]*)" does not have a column named "([^"]*)"`)
@@ -328,7 +348,7 @@ func (s *Server) queryError(err error) error {
 		return invalid("Column '%s' cannot be resolved", shorten(m[1]))
 	}
 	if duck.kind == mapping.ErrorTypeOutOfMemory {
-		return invalid("Query exceeded the memory limit")
+		return errors.Join(ErrMemory, invalid("Query exceeded the memory limit"))
 	}
 	return invalid("%s", firstLine(duck.msg))
 }

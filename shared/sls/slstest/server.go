@@ -33,6 +33,7 @@ type Server struct {
 	tables   int // how many tables were ever made, for their names
 
 	queries atomic.Uint64 // how many were ever run
+	streams *lineScans    // nil until there is a Stream; guarded by mu
 
 	http      *http.Server
 	served    chan struct{}
@@ -115,6 +116,9 @@ func (s *Server) Close() error {
 		s.closeErr = errors.Join(closeHTTP, s.engine.close())
 		if s.functions != nil {
 			s.functions.release()
+		}
+		if s.streams != nil {
+			s.streams.release()
 		}
 	})
 	return s.closeErr

@@ -19,14 +19,15 @@ const (
 
 // translation is a Presto query written anew for DuckDB.
 type translation struct {
-	sql      string // begins with SELECT, or with the query's own WITH list when withs is set
-	withs    string // the query's own common table expressions
-	limit    int
-	offset   int
-	limited  bool         // the query had a LIMIT of its own
-	searches []searchNode // search('…') number i became the column searchColumn(i)
-	timeout  time.Duration
-	scan     bool // set session mode=scan: fields need no index
+	sql       string // begins with SELECT, or with the query's own WITH list when withs is set
+	withs     string // the query's own common table expressions
+	limit     int
+	offset    int
+	limited   bool         // the query had a LIMIT of its own
+	questions []question   // what was asked of single values became the column answerColumn(i)
+	searches  []searchNode // search('…') number i became the column searchColumn(i)
+	timeout   time.Duration
+	scan      bool // set session mode=scan: fields need no index
 }
 
 // searchColumn names the hidden column that holds the answer of one search('…').
@@ -42,9 +43,12 @@ type translator struct {
 	now    time.Time // in the service's zone, as if UTC
 	out    translation
 	refuse bool // LIMIT ALL is an error
+
+	values  func(name string) (field int, ok bool) // of a Stream; nil: see answered
+	rowwise bool                                   // where we are, each line of log is looked at by itself
 }
 
-func translate(sql string, now time.Time, refuseLimitAll bool) (*translation, error) {
+func translate(sql string, now time.Time, refuseLimitAll bool, values func(string) (int, bool)) (*translation, error) {
 	tokens, err := lexSQL(sql)
 	if err != nil {
 		return nil, err
@@ -52,7 +56,7 @@ func translate(sql string, now time.Time, refuseLimitAll bool) (*translation, er
 	if len(tokens) > maxSQLTokens {
 		return nil, invalid("query has too many tokens: want at most %d", maxSQLTokens)
 	}
-	t := &translator{tokens: tokens, now: now, refuse: refuseLimitAll}
+	t := &translator{tokens: tokens, now: now, refuse: refuseLimitAll, values: values}
 	if err := t.session(); err != nil {
 		return nil, err
 	}
@@ -244,6 +248,9 @@ var clauseWords = words("where group having order limit union intersect except")
 func (t *translator) query(top bool) (string, error) {
 	var b strings.Builder
 	fromMissing := false
+	defer func(before bool) { t.rowwise = before }(t.rowwise)
+	t.rowwise = false
+	lines := false // the SELECT that we are in looks at each line by itself
 	addFrom := func() {
 		if fromMissing && top {
 			b.WriteString(` FROM "log"`)
@@ -274,8 +281,11 @@ func (t *translator) query(top bool) (string, error) {
 		case tok.keyword("fetch") && (t.ahead(1).keyword("first") || t.ahead(1).keyword("next")):
 			return "", t.mismatch(tok)
 		case tok.kind == sqlWord && clauseWords[tok.lower] && !t.previous().is("."):
+			t.rowwise = lines && tok.lower == "where"
 			addFrom()
 		case tok.keyword("select") && !t.previous().is("."):
+			lines = t.values != nil && t.looksAtLines(top)
+			t.rowwise = lines && !top // the result's columns keep their names
 			fromMissing = true
 		case tok.keyword("from") && !t.previous().keyword("distinct"):
 			fromMissing = false
