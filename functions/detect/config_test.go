@@ -13,7 +13,9 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tracewall/tracewall/shared/detect"
 	"github.com/tracewall/tracewall/shared/fccall"
+	"github.com/tracewall/tracewall/shared/secret"
 )
 
 // good is an environment in which nothing is wrong and nothing is left out.
@@ -23,7 +25,10 @@ var good = map[string]string{
 	"RULES": "sms-account, rate-limit-address", "BLOCK_TERM": "24h", "LOOKBACK": "30m", "MODE": "enforce", "MAX_NEW": "50000",
 	"LOG_SOURCE": "sls", "CLS_REGION": "ap-guangzhou", "CLS_TOPIC": "682d0718-07bb-4ec0-9fda-f1e9a2767e0b", "CLS_ENDPOINT": "cls.intl.tencentcloudapi.com",
 	"TENCENTCLOUD_SECRET_ID": "example-secret-id", "TENCENTCLOUD_SECRET_KEY": "example-k3y", "TENCENTCLOUD_TOKEN": "example-t0ken",
-	"FIELD_ADDRESS": "client_ip", "FIELD_STATUS": "code",
+	"FIELDS": "alb", "FIELD_ADDRESS": "real_ip", "FIELD_METHOD": "method", "FIELD_PATH": "path?query", "FIELD_STATUS": "code", "FIELD_AGENT": "agent", "FIELD_REFERER": "from",
+	"FIELD_ACCOUNT": "uid", "FIELD_TRACE": "trace", "FIELD_HOST": "host", "FIELD_MESSAGE": "content", "FIELD_EVENT": "-", "FIELD_FINGERPRINT": "ja4",
+	"MAX_GROWTH": "1001", "MAX_SHARE": "6", "MAX_COUNTRY": "10001", "MAX_NETWORK": "2001", "ADDRESSES": "needed",
+	"CRAWLER_DNS": "off", "NETWORKS": "/opt/asn.mmdb", "RULES_DIR": "testdata/rules", "RISK_WEBHOOK_URL": "https://risk.example.com/tracewall", "RISK_WEBHOOK_SECRET": "example-s3cr3t-0123456789abcdef0123456789",
 	"ALIBABA_CLOUD_ACCESS_KEY_ID": "example-id", "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "example-s3cr3t", "ALIBABA_CLOUD_SECURITY_TOKEN": "example-t0ken",
 }
 
@@ -47,7 +52,7 @@ func TestLoadConfigReadsEveryVariable(t *testing.T) {
 			t.Errorf("rule %s blocks for %s, want BLOCK_TERM", r.ID, r.Term)
 		}
 	}
-	if len(got.Rules) != 2 || got.Rules[0].ID != "rate-limit-address" || got.Rules[1].ID != "sms-account" {
+	if len(got.Rules) != 3 || got.Rules[0].ID != "rate-limit-address" || got.Rules[1].ID != "sms-account" || got.Rules[2].ID != "context-story" {
 		t.Errorf("rules = %v", got.Rules)
 	}
 	got.Rules = nil
@@ -57,10 +62,15 @@ func TestLoadConfigReadsEveryVariable(t *testing.T) {
 			Region: "ap-guangzhou", Topic: "682d0718-07bb-4ec0-9fda-f1e9a2767e0b", Endpoint: "cls.intl.tencentcloudapi.com",
 			Keys: tencentKeys{ID: "example-secret-id", Key: "example-k3y", Token: "example-t0ken"},
 		},
-		Fields:   map[string]string{"address": "client_ip", "status": "code"},
+		Fields: detect.Mapping{
+			"address": "real_ip", "method": "method", "path": "path?query", "status": "code", "agent": "agent", "referer": "from",
+			"account": "uid", "trace": "trace", "host": "host", "message": "content", "event": "-", "fingerprint": "ja4",
+		},
 		RedisURL: "rediss://detect:p4ss-w0rd@redis.example.com:6379/0", Format: "story",
-		Lookback: 30 * time.Minute, Enforce: true, MaxNew: 50_000,
-		Keys: fccall.Keys{ID: "example-id", Secret: "example-s3cr3t", Token: "example-t0ken"},
+		Lookback: 30 * time.Minute, Enforce: true, AccountsFirst: true, Networks: []string{"/opt/asn.mmdb"},
+		RiskURL: "https://risk.example.com/tracewall", RiskSecrets: []secret.Secret{"example-s3cr3t-0123456789abcdef0123456789"},
+		Brake: detect.Brake{MaxNew: 50_000, MaxGrowth: 1001, MaxShare: 6, MaxCountry: 10_001, MaxNetwork: 2001},
+		Keys:  fccall.Keys{ID: "example-id", Secret: "example-s3cr3t", Token: "example-t0ken"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)
@@ -81,7 +91,7 @@ func TestLoadConfigDefaultsWhatIsAbsent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Format != "story" || len(got.Rules) < 2 || got.Lookback != 30*time.Minute || got.Enforce || got.MaxNew != 50_000 {
+	if got.Format != "story" || len(got.Rules) < 2 || got.Lookback != 30*time.Minute || got.Enforce || got.Brake != detect.DefaultBrake() || got.AccountsFirst {
 		t.Errorf("config = %+v; want observe and the documented defaults", got)
 	}
 }
@@ -102,7 +112,7 @@ func TestLoadConfigRefusesWhatIsWrong(t *testing.T) {
 		{"REDIS_URL", "redis.example.com:6379", []string{"REDIS_URL (value withheld"}},
 		{"REDIS_URL", "redis://:p4ss%zz@h", []string{"REDIS_URL (value withheld"}},
 		{"REDIS_URL", "rediss://", []string{"REDIS_URL (value withheld"}},
-		{"FORMAT", "nginx", []string{`FORMAT "nginx"`, "story, combined, sshd, jsonl, access"}},
+		{"FORMAT", "nginx", []string{`FORMAT "nginx"`, "story, combined, sshd, jsonl, access, errorlog"}},
 		{"LOG_SOURCE", "CLS", []string{`LOG_SOURCE "CLS"`, "sls, cls"}},
 		{"CLS_REGION", "Guangzhou", []string{`CLS_REGION "Guangzhou"`, "ap-guangzhou"}},
 		{"CLS_TOPIC", "a topic", []string{`CLS_TOPIC "a topic"`, "682d0718"}},
@@ -157,8 +167,8 @@ func TestATopicAndTheFieldOfTheAddressAreEnough(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Source != "cls" || got.CLS.Endpoint != "" || got.Project != "" || len(got.Rules) != 2 {
-		t.Errorf("config = %+v", got)
+	if got.Source != "cls" || got.CLS.Endpoint != "" || got.Project != "" || len(got.Rules) != 4 {
+		t.Errorf("config = %.500v", got)
 	}
 	for _, r := range got.Rules {
 		if sql := r.SQL(); !strings.Contains(sql, "__TIMESTAMP__") || !strings.Contains(sql, `"client_ip"`) || strings.Contains(sql, "remote_addr") {
@@ -166,8 +176,8 @@ func TestATopicAndTheFieldOfTheAddressAreEnough(t *testing.T) {
 		}
 	}
 	story, err := loadConfig(onCLS(map[string]string{"FORMAT": "story", "FIELD_ADDRESS": ""}))
-	if err != nil || len(story.Rules) != 2 || !strings.Contains(story.Rules[0].SQL(), "__TIMESTAMP__") {
-		t.Errorf("story rules on CLS: %v, %v", story.Rules, err)
+	if err != nil || len(story.Rules) != 5 || !strings.Contains(story.Rules[0].SQL(), "__TIMESTAMP__") {
+		t.Errorf("story rules on CLS: %.300v, %v", story.Rules, err)
 	}
 }
 
@@ -224,5 +234,48 @@ func TestDeployFileAndFunctionNameTheSameVariables(t *testing.T) {
 	declared := slices.Sorted(maps.Keys(detect.Props.Environment))
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(asked)), declared); diff != "" {
 		t.Errorf("variables (-read by the function +declared in s.yaml):\n%s", diff)
+	}
+}
+
+func TestOwnRulesJoinTheProgramsUnderIDsOfTheirOwn(t *testing.T) {
+	cfg, err := loadConfig(env(map[string]string{"FORMAT": "access", "RULES": "", "FIELDS": "", "FIELD_EVENT": ""}))
+	if err != nil || !slices.ContainsFunc(cfg.Rules, func(r detect.Rule) bool { return r.ID == "coupon-guesser" }) || len(cfg.Rules) < 10 {
+		t.Errorf("%d rules, %.300v; want the program's and coupon-guesser", len(cfg.Rules), err)
+	}
+	for dir, want := range map[string]string{"testdata/taken": "the id is taken", "testdata/none": "no .yaml file"} {
+		if _, err := loadConfig(env(map[string]string{"RULES_DIR": dir})); err == nil || !strings.Contains(err.Error(), "RULES_DIR") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: err = %.300v, want %q", dir, err, want)
+		}
+	}
+}
+
+func TestAccessLogsHaveTheFieldsThatAreNamed(t *testing.T) {
+	ids := func(changes map[string]string) []string {
+		all := map[string]string{"FORMAT": "access", "RULES": "", "RULES_DIR": ""}
+		for key := range good {
+			if strings.HasPrefix(key, "FIELD") {
+				all[key] = ""
+			}
+		}
+		maps.Copy(all, changes)
+		cfg, err := loadConfig(env(all))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ids []string
+		for _, r := range cfg.Rules {
+			ids = append(ids, r.ID)
+		}
+		return ids
+	}
+	few := ids(map[string]string{"FIELD_ADDRESS": "client_ip"})
+	if slices.Contains(few, "web-attack-address") || !slices.Contains(few, "requests-address") || !slices.Contains(few, "errors-address") {
+		t.Errorf("with an address alone: %v", few)
+	}
+	if more := ids(map[string]string{"FIELD_PATH": "uri"}); !slices.Contains(more, "web-attack-address") || slices.Contains(more, "requests-account") {
+		t.Errorf("with a path: %v", more)
+	}
+	if all := ids(map[string]string{"FIELDS": "nginx"}); !slices.Contains(all, "web-attack-address") || !slices.Contains(all, "requests-account") {
+		t.Errorf("with a product's fields: %v", all)
 	}
 }

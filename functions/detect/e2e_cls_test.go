@@ -100,7 +100,7 @@ func TestBinaryFindsAttackersInATopicOfCLS(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, w.out)
 	}
-	if got.Added != 2 || got.Observed != 1 || got.Spared != 1 || got.Rejected != 1 || len(got.Rules) != 2 || !got.AsOf.Equal(clock) {
+	if got.Added != 2 || got.Observed != 1 || got.Spared != 1 || got.Rejected != 1 || len(got.Rules) != 4 || !got.AsOf.Equal(clock) {
 		t.Errorf("result = %+v", got)
 	}
 	list, err := w.snapshot(t)

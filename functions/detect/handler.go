@@ -15,7 +15,9 @@ import (
 	"github.com/tracewall/tracewall/shared/blocklist"
 	"github.com/tracewall/tracewall/shared/detect"
 	"github.com/tracewall/tracewall/shared/fccall"
+	"github.com/tracewall/tracewall/shared/riskcontrol"
 	"github.com/tracewall/tracewall/shared/telemetry"
+	"github.com/tracewall/tracewall/shared/threat"
 )
 
 // function is this function's name in log lines, metrics and keys.
@@ -42,12 +44,19 @@ type locker interface {
 	Acquire(ctx context.Context, name string, ttl time.Duration) (*blocklist.Lease, error)
 }
 
+// accounts tells the user's risk-control service whom the list blocks; *riskcontrol.Notifier.
+type accounts interface {
+	Sync(ctx context.Context, now time.Time) (riskcontrol.Result, error)
+	Send(ctx context.Context, events []riskcontrol.Event) (acknowledged int, err error)
+}
+
 // handler runs the rules, once for each event. It keeps nothing between events
 // but clients.
 type handler struct {
 	runner   runner
 	locks    locker
-	source   string // the log service, as LOG_SOURCE has it
+	risk     accounts // nil: there is no risk-control service
+	source   string   // the log service, as LOG_SOURCE has it
 	project  string
 	logstore string
 	log      *slog.Logger
@@ -60,6 +69,16 @@ type handler struct {
 type result struct {
 	detect.Summary
 	Skipped string `json:"skipped,omitempty"` // why nothing was done, without it being an error
+	Told    *told  `json:"told,omitempty"`    // what the risk-control service was told; absent: there is none
+}
+
+// told is what a risk-control service has acknowledged.
+type told struct {
+	Blocked   int `json:"blocked"`
+	Extended  int `json:"extended"`
+	Released  int `json:"released"`
+	Held      int `json:"held"`
+	Campaigns int `json:"campaigns"`
 }
 
 // Handle runs the rules for one event. A returned error makes FC run the event
@@ -103,8 +122,47 @@ func (h *handler) run(ctx context.Context, payload []byte, start time.Time) (res
 		defer release()
 	}
 	report, err := h.runner.Run(ctx, req)
-	return result{Summary: report.Summary}, err
+	res := result{Summary: report.Summary}
+	if h.risk == nil || report.Mode != detect.ModeEnforce {
+		return res, err
+	}
+	var tellErr error
+	res.Told, tellErr = h.tellRisk(ctx, report)
+	return res, errors.Join(err, tellErr)
 }
+
+// tellRisk makes the risk-control service equal to the list, also after a run that
+// failed: who was released meanwhile shall not wait for it.
+func (h *handler) tellRisk(ctx context.Context, report detect.Report) (*told, error) {
+	r, err := h.risk.Sync(ctx, report.AsOf)
+	t := &told{Blocked: r.Blocked, Extended: r.Extended, Released: r.Released, Held: r.Held}
+	events := proposals(report)
+	if len(events) == 0 {
+		return t, err
+	}
+	var sendErr error
+	t.Campaigns, sendErr = h.risk.Send(ctx, events)
+	return t, errors.Join(err, sendErr)
+}
+
+// proposals are the campaigns of a run for which something is to be done.
+func proposals(report detect.Report) []riskcontrol.Event {
+	var events []riskcontrol.Event
+	for _, c := range report.CampaignList {
+		if c.Action == threat.Observe.String() {
+			continue
+		}
+		sum := sha256.Sum256([]byte(c.Kind + "\x00" + c.Value))
+		events = append(events, riskcontrol.CampaignEvent(riskcontrol.Campaign{
+			ID: c.Rule + ":" + hex.EncodeToString(sum[:8]), Subject: c.Kind, Value: c.Value, Proposal: c.Action + " what comes from everywhere for this " + c.Kind + ", or limit its rate", Severity: c.Severity.String(),
+			Rules: []string{c.Rule}, Addresses: c.Clients, Since: c.FirstSeen, Until: c.Until.Add(campaignStays),
+		}))
+	}
+	return events
+}
+
+// campaignStays is how long after its last window a proposal about a campaign is worth following.
+const campaignStays = 10 * time.Minute
 
 // request turns an event into what the Runner is asked for.
 func (h *handler) request(ev event, start time.Time) (detect.Request, error) {
@@ -192,7 +250,7 @@ func (h *handler) tell(ctx context.Context, start time.Time, res result, err err
 	}
 	telemetry.Done(ctx, h.log, function, start, err,
 		slog.String("run", res.Run), slog.String("trigger", res.Trigger), slog.String("mode", res.Mode), slog.Time("as_of", res.AsOf),
-		slog.Int("rules", len(res.Rules)), slog.Int("blocked", res.Blocked), slog.Int("added", res.Added), slog.Int("extended", res.Extended),
+		slog.Int("rules", len(res.Rules)), slog.Int("blocked", res.Blocked), slog.Int("added", res.Added), slog.Int("extended", res.Extended), slog.Int("challenged", res.Challenged), slog.Int("campaigns", res.Campaigns),
 		slog.Int("observed", res.Observed), slog.Int("spared", res.Spared), slog.Int("rejected", res.Rejected), slog.Int("held", res.Held),
-		slog.String("skipped", res.Skipped))
+		slog.String("skipped", res.Skipped), slog.Any("notes", res.Notes))
 }

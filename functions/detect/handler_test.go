@@ -17,6 +17,7 @@ import (
 	"github.com/tracewall/tracewall/shared/blocklist"
 	"github.com/tracewall/tracewall/shared/detect"
 	"github.com/tracewall/tracewall/shared/fccall"
+	"github.com/tracewall/tracewall/shared/riskcontrol"
 	"github.com/tracewall/tracewall/shared/sls"
 	"github.com/tracewall/tracewall/shared/telemetry"
 )
@@ -359,5 +360,49 @@ func TestCredentialsOfTheCallComeFirst(t *testing.T) {
 				t.Errorf("credentials = %#v, %v", got.AccessKeyID, err)
 			}
 		})
+	}
+}
+
+// service is a risk-control service as the handler sees it.
+type service struct {
+	at     []time.Time
+	events []riskcontrol.Event
+	err    error
+}
+
+func (s *service) Sync(_ context.Context, now time.Time) (riskcontrol.Result, error) {
+	s.at = append(s.at, now)
+	return riskcontrol.Result{Blocked: 1, Released: 2}, s.err
+}
+
+func (s *service) Send(_ context.Context, events []riskcontrol.Event) (int, error) {
+	s.events = append(s.events, events...)
+	return len(events), nil
+}
+
+func TestTheRiskControlServiceIsToldAfterEachRunThatEnforces(t *testing.T) {
+	h, run, _, _ := newHandler()
+	s := &service{}
+	h.risk = s
+	run.report.CampaignList = []detect.CampaignFinding{
+		{Kind: "path", Value: "/works?q=\x1b", Rule: "flood-path", Action: "challenge", Clients: 10_372, LastSeen: wall, Until: wall},
+		{Kind: "agent", Value: "x", Rule: "flood-agent", Action: "observe", Clients: 500},
+	}
+	payload := json.RawMessage(`{"triggerTime":"2026-05-28T20:26:40Z","triggerName":"t","payload":""}`)
+	res, err := h.Handle(t.Context(), payload)
+	if err != nil || res.Told == nil || *res.Told != (told{Blocked: 1, Released: 2, Campaigns: 1}) {
+		t.Errorf("result = %+v, %v", res.Told, err)
+	}
+	if len(s.events) != 1 || s.events[0].Campaign.Addresses != 10_372 || s.events[0].Type != riskcontrol.CampaignProposed {
+		t.Errorf("events = %+v", s.events)
+	}
+	run.err = errors.New("one rule failed")
+	s.err = errors.New("service is down")
+	if _, err := h.Handle(t.Context(), payload); !errors.Is(err, s.err) || !errors.Is(err, run.err) || len(s.at) != 2 {
+		t.Errorf("err = %v after %d calls; want both, and the service told all the same", err, len(s.at))
+	}
+	run.report.Mode = detect.ModeObserve
+	if res, _ := h.Handle(t.Context(), payload); res.Told != nil || len(s.at) != 2 {
+		t.Error("the service is told of what is only observed")
 	}
 }

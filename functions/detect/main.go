@@ -16,7 +16,6 @@ import (
 
 	"github.com/aliyun/fc-runtime-go-sdk/fc"
 
-	"github.com/tracewall/tracewall/shared/blocklist/redisstore"
 	"github.com/tracewall/tracewall/shared/cls"
 	"github.com/tracewall/tracewall/shared/detect"
 	"github.com/tracewall/tracewall/shared/settings"
@@ -43,18 +42,30 @@ func wire(ctx context.Context, env func(string) (string, bool), out io.Writer) (
 	if err != nil {
 		return nil, err
 	}
-	list, err := redisstore.Open(ctx, cfg.RedisURL.Reveal())
+	list, err := openList(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
+	runner := &detect.Runner{
+		Logs: logs, List: list, Rules: cfg.Rules, Logstore: store, Source: cfg.Source, Observe: !cfg.Enforce,
+		Allowlist:    func(ctx context.Context) (detect.Checker, error) { return list.Allowlist(ctx) },
+		Intelligence: func(ctx context.Context) (detect.Intelligence, error) { return known(list.Ranges.Set(ctx)) },
+		Lookback:     cfg.Lookback, Policy: detect.Policy{Brake: cfg.Brake, AccountsFirst: cfg.AccountsFirst}, Clock: time.Now,
+	}
+	if err := enrich(runner, cfg); err != nil {
+		return nil, err
+	}
+	risk, err := notifier(cfg, list)
+	if err != nil {
+		return nil, err
+	}
+	log := telemetry.New(out, function)
+	if len(cfg.LeftOut) > 0 { // once, when an instance starts: a rule that never runs must not go unnoticed
+		log.Info("rules left out", "rules", cfg.LeftOut)
+	}
 	return &handler{
-		runner: &detect.Runner{
-			Logs: logs, List: list, Rules: cfg.Rules, Logstore: store, Source: cfg.Source, Observe: !cfg.Enforce,
-			Allowlist: func(ctx context.Context) (detect.Checker, error) { return list.Allowlist(ctx) },
-			Lookback:  cfg.Lookback, Brake: detect.Brake{MaxNew: cfg.MaxNew}, Clock: time.Now,
-		},
-		locks: list, source: cfg.Source, project: cfg.Project, logstore: store, now: time.Now,
-		log: telemetry.New(out, function), metrics: telemetry.NewMetrics(out, time.Now, telemetry.Plain, function),
+		runner: runner, locks: list, risk: risk, source: cfg.Source, project: cfg.Project, logstore: store, now: time.Now,
+		log: log, metrics: telemetry.NewMetrics(out, time.Now, telemetry.Plain, function),
 	}, nil
 }
 

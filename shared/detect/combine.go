@@ -8,8 +8,8 @@ import (
 )
 
 // combine joins the detections that one rule made of neighbouring spans, so that
-// each indicator has one. The spans share no window.
-func combine(ds []threat.Detection) []threat.Detection {
+// each indicator has one. join is of Rule.joiner.
+func combine(ds []threat.Detection, join func(a, b threat.Detection) threat.Detection) []threat.Detection {
 	slices.SortStableFunc(ds, func(a, b threat.Detection) int { return a.Indicator.Compare(b.Indicator) })
 	all := ds[:0]
 	for _, d := range ds {
@@ -22,9 +22,31 @@ func combine(ds []threat.Detection) []threat.Detection {
 	return all
 }
 
+// joiner returns how two detections of neighbouring spans become one. The spans share
+// no window, unless windows add up: then both may have counted the same ones, and
+// the larger number is a lower bound.
+func (r Rule) joiner() func(a, b threat.Detection) threat.Detection {
+	if r.Over == 0 {
+		return join
+	}
+	return func(a, b threat.Detection) threat.Detection {
+		count, windows, successes := max(a.Count, b.Count), max(a.Windows, b.Windows), max(a.Successes, b.Successes)
+		a = join(a, b)
+		a.Count, a.Windows, a.Successes = count, windows, successes
+		return a
+	}
+}
+
 func join(a, b threat.Detection) threat.Detection {
 	a.Count = saturate(a.Count, b.Count)
 	a.Windows += b.Windows
+	a.Successes, a.Total = saturate(a.Successes, b.Successes), saturate(a.Total, b.Total)
+	a.Also, a.Users = max(a.Also, b.Also), max(a.Users, b.Users)
+	a.Tags = union(a.Tags, b.Tags, strings.Compare)
+	a.Tags = a.Tags[:min(len(a.Tags), maxTags)]
+	a.Accounts = union(a.Accounts, b.Accounts, strings.Compare)
+	a.Accounts = a.Accounts[:min(len(a.Accounts), maxAccounts)]
+	a.Samples = addSamples(a.Samples, b.Samples...)
 	if b.Until.After(a.Until) {
 		a.Until = b.Until
 	}
@@ -50,7 +72,7 @@ func join(a, b threat.Detection) threat.Detection {
 
 func union[T comparable](a, b []T, compare func(x, y T) int) []T {
 	if len(b) == 0 {
-		return a
+		return a // which is in order already
 	}
 	all := slices.Concat(a, b)
 	slices.SortFunc(all, compare)

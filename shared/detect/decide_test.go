@@ -1,6 +1,7 @@
 package detect_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -34,33 +35,46 @@ func account(t testing.TB, s string) threat.Indicator {
 
 func nobody(threat.Indicator) (string, bool) { return "", false }
 
+// checker is an allowlist of one kind.
+type checker func(threat.Indicator) (string, bool)
+
+func (c checker) Covers(ind threat.Indicator, _ time.Time) (string, bool) { return c(ind) }
+
+// judge runs Judge over detections, with nothing known of anybody unless change says so.
+func judge(t *testing.T, g detect.Gathered, change func(*detect.Runner, *store)) (detect.Verdicts, error) {
+	t.Helper()
+	s := &store{}
+	r := &detect.Runner{List: s, Allowlist: func(context.Context) (detect.Checker, error) { return checker(nobody), nil }, Clock: func() time.Time { return at(wall) }}
+	if change != nil {
+		change(r, s)
+	}
+	return r.Judge(t.Context(), g, at(wall))
+}
+
 // words writes verdicts down to compare them.
 func words(v detect.Verdicts) []string {
 	var all []string
-	add := func(verdict string, d threat.Detection, more string) {
-		all = append(all, strings.TrimSpace(fmt.Sprintf("%s %s %v%s", verdict, d.Indicator.Key(), d.Accounts, more)))
-	}
-	for _, d := range v.Block {
-		add("block", d, "")
-	}
-	for _, d := range v.Observe {
-		add("observe", d, "")
-	}
-	for _, s := range v.Spared {
-		add("spare", s.Detection, " "+s.Reason)
-	}
-	for _, d := range v.Held {
-		add("hold", d, "")
+	for _, part := range []struct {
+		verdict string
+		js      []detect.Judgement
+	}{{"block", v.Block}, {"challenge", v.Challenge}, {"observe", v.Observe}, {"spare", v.Spared}, {"hold", v.Held}} {
+		for _, j := range part.js {
+			var accounts []string
+			for _, d := range j.Detections {
+				accounts = append(accounts, d.Accounts...)
+			}
+			all = append(all, strings.TrimSpace(fmt.Sprintf("%s %s %v %s", part.verdict, j.Indicator.Key(), accounts, j.Spared)))
+		}
 	}
 	return all
 }
 
-func TestDecide(t *testing.T) {
+func TestJudgeSortsIndicators(t *testing.T) {
 	address := func(s string, a threat.Action) threat.Detection {
-		return threat.Detection{Rule: "r", Indicator: ip(t, s), Action: a}
+		return threat.Detection{Rule: "r", Class: "flood", Indicator: ip(t, s), Action: a, Term: time.Hour}
 	}
 	behind := func(name string, addresses ...string) threat.Detection {
-		d := threat.Detection{Rule: "a", Indicator: account(t, name), Action: threat.Block, Addresses: len(addresses)}
+		d := threat.Detection{Rule: "a", Class: "flood", Indicator: account(t, name), Action: threat.Block, Addresses: len(addresses)}
 		for _, s := range addresses {
 			d.Evidence = append(d.Evidence, ip(t, s))
 		}
@@ -71,14 +85,14 @@ func TestDecide(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		in    []threat.Detection
-		allow detect.Allow
+		allow func(threat.Indicator) (string, bool)
 		brake int
 		want  []string
 	}{
-		"a rule's action decides": {
+		"a rule's action decides when nothing else is known": {
 			[]threat.Detection{address("192.0.2.1", threat.Block), address("192.0.2.2", threat.Observe), address("192.0.2.3", threat.Challenge)},
 			nobody, 0,
-			[]string{"block ip:192.0.2.1 []", "observe ip:192.0.2.2 []", "observe ip:192.0.2.3 []"},
+			[]string{"block ip:192.0.2.1 []", "challenge ip:192.0.2.3 []", "observe ip:192.0.2.2 []"},
 		},
 		"the allowlist spares addresses and accounts, with its reason": {
 			[]threat.Detection{address("192.0.2.7", threat.Block), behind("loadtest"), address("192.0.2.8", threat.Block)},
@@ -93,32 +107,35 @@ func TestDecide(t *testing.T) {
 		"an address gets the accounts whose evidence lists it, and nothing else does": {
 			[]threat.Detection{address("192.0.2.1", threat.Block), address("2001:db8::/64", threat.Block), behind("zoe", "192.0.2.1", "2001:db8::/64", "192.0.2.99"), behind("abe", "192.0.2.1")},
 			nobody, 0,
-			[]string{"block ip:192.0.2.1 [abe zoe]", "block ip:2001:db8::/64 [zoe]", "block account:zoe []", "block account:abe []"},
+			[]string{"block ip:192.0.2.1 [abe zoe]", "block ip:2001:db8::/64 [zoe]", "block account:abe []", "block account:zoe []"},
 		},
 		"at the brake all are blocked": {
 			[]threat.Detection{address("192.0.2.1", threat.Block), address("192.0.2.2", threat.Block)},
 			nobody, 2,
 			[]string{"block ip:192.0.2.1 []", "block ip:192.0.2.2 []"},
 		},
-		"beyond the brake nobody is": {
-			[]threat.Detection{address("192.0.2.1", threat.Block), address("192.0.2.2", threat.Block), address("192.0.2.3", threat.Observe)},
+		"beyond the brake nobody is, and nobody is challenged": {
+			[]threat.Detection{address("192.0.2.1", threat.Block), address("192.0.2.2", threat.Challenge), address("192.0.2.3", threat.Observe)},
 			nobody, 1,
 			[]string{"observe ip:192.0.2.3 []", "hold ip:192.0.2.1 []", "hold ip:192.0.2.2 []"},
 		},
 		"the brake counts indicators, and neither the spared nor the observed": {
 			[]threat.Detection{address("192.0.2.1", threat.Block), address("192.0.2.1", threat.Block), address("192.0.2.7", threat.Block), address("192.0.2.3", threat.Observe)},
 			office, 1,
-			[]string{"block ip:192.0.2.1 []", "block ip:192.0.2.1 []", "observe ip:192.0.2.3 []", "spare ip:192.0.2.7 [] allowlisted: office"},
+			[]string{"block ip:192.0.2.1 []", "observe ip:192.0.2.3 []", "spare ip:192.0.2.7 [] allowlisted: office"},
 		},
 		"nothing": {nil, nobody, 1, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := detect.Decide(c.in, c.allow, detect.Brake{MaxNew: c.brake})
+			v, err := judge(t, detect.Gathered{Detections: c.in}, func(r *detect.Runner, _ *store) {
+				r.Allowlist = func(context.Context) (detect.Checker, error) { return checker(c.allow), nil }
+				r.Policy.Brake.MaxNew = c.brake
+			})
 			if diff := cmp.Diff(c.want, words(v)); diff != "" {
 				t.Error(diff)
 			}
-			if held := errors.Is(v.Err(), detect.ErrHeld); held != (len(v.Held) > 0) {
-				t.Errorf("err = %v with %d held", v.Err(), len(v.Held))
+			if held := errors.Is(err, detect.ErrHeld); held != (len(v.Held) > 0) {
+				t.Errorf("err = %v with %d held", err, len(v.Held))
 			}
 		})
 	}
@@ -149,16 +166,21 @@ func TestReasonsArePeoplesAndMaskAccounts(t *testing.T) {
 }
 
 func TestAnOffencesTermCountsFromTheLastWindow(t *testing.T) {
-	rule := addressRule()
-	ds, _ := rule.Detections([]map[string]string{row("ip", "192.0.2.7", "cnt", "21", "w", "1200", "first", "1203", "last", "1290", "country", "CN")}, whole)
-	want := blocklist.Offence{
-		Entry: blocklist.Entry{
-			Indicator: ip(t, "192.0.2.7"), Source: blocklist.SourceDetect, Severity: threat.High, Rules: []string{"addresses"},
-			Reason: "21 requests over the rate limit in 1 window of 2m, last 00:21 UTC", Count: 21, FirstSeen: at(1203), LastSeen: at(1290), Countries: []string{"CN"},
-		},
-		At: at(1320), Term: 72 * time.Hour,
+	r, _, s := runner(t, func(string, time.Time, time.Time) ([]map[string]string, error) {
+		return []map[string]string{row("ip", "192.0.2.7", "cnt", "21", "w", "1746852600", "first", "1746852603", "last", "1746852690", "country", "CN")}, nil
+	})
+	r.Rules = r.Rules[:1]
+	if _, err := r.Run(t.Context(), detect.Request{Now: at(wall)}); err != nil {
+		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, rule.Offence(ds[0]), cmp.Comparer(func(a, b threat.Indicator) bool { return a == b })); diff != "" {
+	want := []blocklist.Offence{{
+		Entry: blocklist.Entry{
+			Indicator: ip(t, "192.0.2.7"), Source: blocklist.SourceDetect, Severity: threat.High, Rules: []string{"addresses"}, Score: 80, Tags: []string{"flood"},
+			Reason: "21 requests over the rate limit in 1 window of 2m, last 04:51 UTC", Count: 21, FirstSeen: at(1746852603), LastSeen: at(1746852690), Countries: []string{"CN"},
+		},
+		At: at(1746852720), Term: 72 * time.Hour,
+	}}
+	if diff := cmp.Diff(want, s.batches[0].Offences, cmp.Comparer(func(a, b threat.Indicator) bool { return a == b })); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -28,6 +28,8 @@ var (
 	ErrHeld = errors.New("held by the brake on new blocks")
 	// ErrAllowlist: the allowlist could not be read whole, so nobody was blocked.
 	ErrAllowlist = errors.New("allowlist unreadable")
+	// ErrContext: what speaks for addresses could not be read, so nobody was blocked.
+	ErrContext = errors.New("what speaks for addresses is unreadable")
 	// ErrRequest: the caller asked for something that cannot be run.
 	ErrRequest = errors.New("bad request")
 	// ErrClock: the run's clock is ahead of the wall clock.

@@ -16,22 +16,30 @@ import (
 	"github.com/tracewall/tracewall/shared/threat"
 )
 
-// both asks a rule on both log services and fails unless all that comes out is the same.
-func both(t *testing.T, rule detect.Rule, lines []detecttest.Line, in detect.Span) ([]threat.Detection, []detect.Rejected) {
+// clouds are both log services.
+type clouds map[string]detecttest.Service
+
+func bothClouds(t *testing.T) clouds {
 	t.Helper()
-	ask := func(dialect string, service detecttest.Service) ([]threat.Detection, []detect.Rejected) {
+	return clouds{detect.SLS: service(laptop(t)), detect.CLS: tencentService(tencent(t))}
+}
+
+// both asks a rule on both log services and fails unless all that comes out is the same.
+func (c clouds) both(t *testing.T, rule detect.Rule, lines []detecttest.Line, in detect.Span) ([]threat.Detection, []detect.Rejected) {
+	t.Helper()
+	ask := func(dialect string) ([]threat.Detection, []detect.Rejected) {
 		asked, ok := rule.In(dialect)
 		if !ok {
 			t.Fatalf("rule %s has no query for %s", rule.ID, dialect)
 		}
-		rows, err := service(t.Context(), lines, asked.SQL(), in.From.Add(-rule.Margin), in.To)
+		rows, err := c[dialect](t.Context(), lines, asked.SQL(), in.From.Add(-rule.Margin), in.To)
 		if err != nil {
 			t.Fatalf("%s: %v", dialect, err)
 		}
 		return asked.Detections(rows, in)
 	}
-	found, rejected := ask(detect.SLS, service(laptop(t)))
-	onCLS, rejectedOnCLS := ask(detect.CLS, tencentService(tencent(t)))
+	found, rejected := ask(detect.SLS)
+	onCLS, rejectedOnCLS := ask(detect.CLS)
 	same := cmp.Comparer(func(a, b threat.Indicator) bool { return a == b })
 	if diff := cmp.Diff(found, onCLS, same); diff != "" {
 		t.Errorf("rule %s: detections (-SLS +CLS):\n%s", rule.ID, diff)
@@ -43,11 +51,13 @@ func both(t *testing.T, rule detect.Rule, lines []detecttest.Line, in detect.Spa
 }
 
 func TestTheStoryComesOutTheSameOnBothLogServices(t *testing.T) {
+	t.Parallel()
+	on := bothClouds(t)
 	in := detect.Span{From: storyStart, To: storyStart.Add(4 * time.Minute)}
 	for _, id := range []string{"rate-limit-address", "sms-account"} {
 		rule := shippedRule(t, id)
 		rule.Threshold = 0
-		found, _ := both(t, rule, storyLines(), in)
+		found, _ := on.both(t, rule, storyLines(), in)
 		if len(found) == 0 {
 			t.Errorf("%s finds nothing: the comparison proves nothing", id)
 		}
@@ -59,6 +69,8 @@ func TestTheStoryComesOutTheSameOnBothLogServices(t *testing.T) {
 // marker behind one may be found by one of them only; the rules' own tests prove
 // that it blocks nobody on either.
 func TestForgeriesComeOutTheSameOnBothLogServices(t *testing.T) {
+	t.Parallel()
+	on := bothClouds(t)
 	var lines []detecttest.Line
 	for i, msg := range []string{
 		`rate limit for true-client-ip: 999.1.1.1 trace_id: a`, `"rate limit for true-client-ip": "203.0.113.4"`,
@@ -75,13 +87,15 @@ func TestForgeriesComeOutTheSameOnBothLogServices(t *testing.T) {
 	for _, id := range []string{"rate-limit-address", "sms-account"} {
 		rule := shippedRule(t, id)
 		rule.Threshold = 0
-		both(t, rule, lines, in)
+		on.both(t, rule, lines, in)
 	}
 }
 
 // The set-up of CLS's own threat-IP detection: choose a topic and the field that
 // holds the source address.
 func TestChoosingAFieldMakesTheGenericRulesWork(t *testing.T) {
+	t.Parallel()
+	on := bothClouds(t)
 	var lines []detecttest.Line
 	add := func(address, status string, n int) {
 		for i := range n {
@@ -97,7 +111,7 @@ func TestChoosingAFieldMakesTheGenericRulesWork(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		found, _ := both(t, rule, lines, in)
+		found, _ := on.both(t, rule, lines, in)
 		if len(found) != 1 || fmt.Sprint(found[0].Indicator, " ", found[0].Count) != want {
 			t.Errorf("%s: detections = %+v, want %s", id, found, want)
 		}
@@ -107,6 +121,7 @@ func TestChoosingAFieldMakesTheGenericRulesWork(t *testing.T) {
 // Who floods the log with invented addresses shall not be able to blind us, with
 // 10,000 rows a page either. Should CLS give no second page, the time is halved.
 func TestAFloodOfInventedAddressesDoesNotBlindUsOnCLS(t *testing.T) {
+	t.Parallel()
 	s, client := tencent(t)
 	rule, _ := shippedRule(t, "requests-address").In(detect.CLS)
 	run := func(topic string, invented int) (detect.Report, error) {

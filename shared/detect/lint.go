@@ -74,10 +74,19 @@ func lint(r Rule) []string {
 		return nil // already noted
 	}
 	used := map[string]bool{}
-	problems := lintQuery(r, "query", mannersOf[SLS], used)
-	for _, dialect := range slices.Sorted(maps.Keys(r.Dialects)) {
-		in, _ := r.In(dialect)
-		problems = append(problems, lintQuery(in, "dialects."+dialect+".query", mannersOf[dialect], used)...)
+	var problems []string
+	for _, dialect := range Dialects() {
+		in, ok := r.In(dialect)
+		if !ok {
+			continue
+		}
+		key := "query"
+		if _, own := r.Dialects[dialect]; own {
+			key = "dialects." + dialect + ".query"
+		} else if dialect != SLS {
+			key = "query, on " + mannersOf[dialect].name
+		}
+		problems = append(problems, lintQuery(in, key, mannersOf[dialect], used)...)
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Parameters)) {
 		if !used[name] {
@@ -101,13 +110,14 @@ func lintQuery(r Rule, key string, m manners, used map[string]bool) []string {
 		if _, ok := r.fill(match[1]); !ok {
 			bad("unknown placeholder {{%s}}: want one of %s", clip(match[1], 64), strings.Join(r.placeholders(), ", "))
 		}
-		windows = windows || match[1] == "window"
+		windows = windows || match[1] == "window" || match[1] == "window_start"
 		used[match[1]] = true
 	}
 	if rest := placeholder.ReplaceAllString(r.Query, ""); strings.Contains(rest, "{{") || strings.Contains(rest, "}}") {
 		bad("{{ without }}: want placeholders such as {{window}}")
 	}
-	search, statement, ok := strings.Cut(r.Query, "|")
+	search, statement, ok := strings.Cut(r.SQL(), "|")
+	asWritten, _, _ := strings.Cut(r.Query, "|")
 	bare := quotedText.ReplaceAllString(statement, "''")
 	switch {
 	case !ok:
@@ -115,7 +125,7 @@ func lintQuery(r Rule, key string, m manners, used map[string]bool) []string {
 		return problems
 	case strings.TrimSpace(search) == "":
 		bad("nothing before the | : want a search that narrows, or * for every line")
-	case strings.Contains(search, "{{"+fieldPrefix):
+	case strings.Contains(asWritten, "{{"+fieldPrefix):
 		bad("a field before the | : searches quote otherwise than SQL does")
 	case !statementHead.MatchString(statement):
 		bad("want a select after the |")
@@ -146,7 +156,7 @@ var endsInOrder = regexp.MustCompile(`(?i)\border\s+by\b[^()]*\blimit\s+[0-9]+\s
 
 // placeholders returns the names that may stand between double braces.
 func (r Rule) placeholders() []string {
-	all := append([]string{"window", "threshold"}, slices.Sorted(maps.Keys(r.Parameters))...)
+	all := append([]string{"window", "threshold", "window_start", "time", "log", "limit", "country:COLUMN", "unusual:COLUMN"}, slices.Sorted(maps.Keys(r.Parameters))...)
 	for _, field := range slices.Sorted(maps.Keys(r.Fields)) {
 		all = append(all, fieldPrefix+field)
 	}

@@ -36,6 +36,12 @@ tests:
     want: [{subject: 192.0.2.7, count: 21}]
   - name: does not
     lines: [{time: 2025-05-10T12:55:31+08:00, fields: {ip: 192.0.2.7}}]
+  - name: fires on another
+    lines: [{time: 2025-05-10T12:55:31+08:00, repeat: 22, fields: {ip: 192.0.2.8}}]
+    want: [{subject: 192.0.2.8, count: 22}]
+  - name: does not at the threshold
+    lines: [{time: 2025-05-10T12:55:31+08:00, repeat: 20, fields: {ip: 192.0.2.8}}]
+    want: []
 `
 
 // badRule is the good rule with one thing replaced, and the problem that must be named.
@@ -73,7 +79,7 @@ var badRules = map[string]badRule{
 	"parameter as text":        {"{most: 7}", `{most: "7 or 1=1"}`, `parameters.most: "7 or 1=1": want a whole number`, false},
 	"parameter named window":   {"{most: 7}", "{most: 7, window: 3}", `parameters.window: want a name`, false},
 	"parameter not used":       {"{most: 7}", "{most: 7, least: 3}", `parameters.least: the query does not use it`, true},
-	"unknown placeholder":      {"{{most}}", "{{user}}", `unknown placeholder {{user}}: want one of window, threshold, most`, true},
+	"unknown placeholder":      {"{{most}}", "{{user}}", `unknown placeholder {{user}}: want one of window, threshold, window_start, time, log, limit, country:COLUMN, unusual:COLUMN, most`, true},
 	"broken placeholder":       {"{{most}}", "{{most}", `query: {{ without }}`, true},
 	"no limit":                 {" limit 1000000", "", `query: does not end in a LIMIT`, true},
 	"limit all":                {"limit 1000000", "limit all", `query: does not end in a LIMIT`, true},
@@ -91,7 +97,7 @@ var badRules = map[string]badRule{
 	"field not used":           {"{address: ip}", "{address: ip, status: s}", `fields.status: the query does not use it: want {{field.status}}`, true},
 	"field that ends quotes":   {"{address: ip}", `{address: 'ip" or "1'}`, `fields.address: "ip\" or \"1": want a field's name`, false},
 	"field as a number":        {"{address: ip}", `{address: 7}`, `fields.address: 7: want a field's name`, false},
-	"field that is not there":  {"{{field.address}}", "{{field.host}}", `dialects.cls.query: unknown placeholder {{field.host}}: want one of window, threshold, most, field.address`, true},
+	"field that is not there":  {"{{field.address}}", "{{field.host}}", `dialects.cls.query: unknown placeholder {{field.host}}: want one of window, threshold, window_start, time, log, limit, country:COLUMN, unusual:COLUMN, most, field.address`, true},
 	"field in the search":      {`"* | select ip, cast`, `"{{field.address}}:x | select ip, cast`, `dialects.cls.query: a field before the |`, true},
 	"unknown dialect":          {"  cls:\n", "  odps:\n", `dialects.odps: unknown field: want one of cls`, false},
 	"dialect without a query":  {"    query: \"* | select ip, cast", "    sql: \"* | select ip, cast", `dialects.cls.query: is missing`, false},
@@ -103,11 +109,12 @@ var badRules = map[string]badRule{
 	"CLS: a table":             {"as cnt where", "as cnt from log where", `dialects.cls.query: names the table log`, true},
 	"CLS: filter on time":      {"as cnt where", "as cnt where __TIMESTAMP__ > 5 and", `dialects.cls.query: filters on __TIMESTAMP__`, true},
 	"CLS: a page":              {"order by w, ip", "order by w, ip offset 5", `dialects.cls.query: uses OFFSET`, true},
-	"CLS: too long":            {"as cnt where", "as cnt, '" + strings.Repeat("x", 12<<10) + "' as x where", `dialects.cls.query: 12475 bytes: CLS takes at most 12288`, true},
+	"CLS: too long":            {"as cnt where", "as cnt, '" + strings.Repeat("x", 12<<10) + "' as x where", `dialects.cls.query: 12492 bytes: CLS takes at most 12288`, true},
 	"SLS: CLS's time":          {"__time__ - __time__ % {{window}}", "__TIMESTAMP__ % {{window}}", `query: uses __TIMESTAMP__, which is CLS's`, true},
 	"no tests":                 {goodRule[strings.Index(goodRule, "tests:"):], "tests: []\n", `tests: is empty`, false},
-	"no test that fires":       {"    want: [{subject: 192.0.2.7, count: 21}]\n", "", `tests: none wants a detection`, false},
-	"only tests that fire":     {goodRule[strings.Index(goodRule, "  - name: does not"):], "", `tests: each wants a detection`, false},
+	"one test that fires":      {"    want: [{subject: 192.0.2.7, count: 21}]\n", "", `tests: 1 that want a detection: want at least 2`, false},
+	"one that does not fire":   {"    want: []\n", "    want: [{subject: 192.0.2.8, count: 20}]\n", `tests: 1 that want no detection: want at least 2`, false},
+	"one test of each":         {goodRule[strings.Index(goodRule, "  - name: fires on another"):], "", `tests: 1 that want no detection: want at least 2`, false},
 	"test without lines":       {"lines: [{time: 2025-05-10T12:55:31+08:00, fields: {ip: 192.0.2.7}}]", "lines: []", `tests[1].lines: is empty`, false},
 	"test with a local time":   {"time: 2025-05-10T12:55:31+08:00, fields", "time: 2025-05-10 12:55:31, fields", `tests[1].lines[0].time:`, false},
 	"test with too many lines": {"repeat: 21", "repeat: 10001", `tests[0].lines[0].repeat: 10001: want a whole number from 1 to 10000`, false},
@@ -125,7 +132,7 @@ func TestGoodRuleLoads(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r.ID != "some-rule" || r.Severity != threat.High || r.Action != threat.Block || r.Subject.Kind != threat.KindAddress ||
-		r.Window != 2*time.Minute || r.Lag != DefaultLag || r.Term != 72*time.Hour || len(r.Tests) != 2 || r.Tests[0].Lines[0].Every != time.Second {
+		r.Window != 2*time.Minute || r.Lag != DefaultLag || r.Term != 72*time.Hour || len(r.Tests) != 4 || r.Tests[0].Lines[0].Every != time.Second {
 		t.Errorf("rule = %+v", r)
 	}
 	want := "* | select ip, __time__ - __time__ % 120 as w, count(1) as cnt from log where n < 7 group by ip, w having cnt > 20 limit 1000000"
@@ -139,7 +146,7 @@ func TestGoodRuleLoads(t *testing.T) {
 	if in, err = in.WithFields(map[string]string{"address": "__TAG__.client-ip", "status": "not declared"}); err != nil {
 		t.Fatal(err)
 	}
-	want = `* | select ip, cast((__TIMESTAMP__ - __TIMESTAMP__ % (120 * 1000)) / 1000 as bigint) as w, count(1) as cnt where n < 7 group by "__TAG__.client-ip", w having cnt > 20 order by w, ip limit 10000`
+	want = `* | select ip, cast((__TIMESTAMP__ - __TIMESTAMP__ % (120 * 1000)) / 1000 as bigint) as w, count(1) as cnt where n < 7 group by cast("__TAG__.client-ip" as varchar), w having cnt > 20 order by w, ip limit 10000`
 	if got := in.SQL(); got != want {
 		t.Errorf("SQL on CLS = %s", got)
 	}
@@ -237,7 +244,7 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("a rule that cannot run on CLS was loaded: %s", in.SQL())
 			}
 		}
-		if strings.Contains(r.SQL(), "{{") || r.Window < time.Second || len(r.Tests) < 2 || r.Subject.Kind == 0 {
+		if strings.Contains(r.SQL(), "{{") || r.Window < time.Second || len(r.Tests) < 2*minTests || r.Subject.Kind == 0 {
 			t.Errorf("a rule that cannot run was loaded: %+v", r)
 		}
 	})

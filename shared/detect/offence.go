@@ -2,6 +2,7 @@ package detect
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tracewall/tracewall/shared/blocklist"
@@ -11,34 +12,50 @@ import (
 // maxReason bounds the reason of an entry, in bytes (blocklist.Entry).
 const maxReason = 200
 
-// Offence makes of a detection of this rule what the blocklist stores. The term
-// counts from the end of the last window that fired, not from now, so that reading
+// offences are what the blocklist stores of a judgement that blocks or challenges: one
+// for each rule that asked for it, or for all when only together they led to it. Terms
+// count from the end of the last window that fired, not from now, so that reading
 // the same lines again changes nothing.
-func (r Rule) Offence(d threat.Detection) blocklist.Offence {
-	return blocklist.Offence{
-		Entry: blocklist.Entry{
-			Indicator: d.Indicator,
-			Source:    blocklist.SourceDetect,
-			Severity:  d.Severity,
-			Rules:     []string{d.Rule},
-			Reason:    r.Reason(d),
-			Count:     d.Count,
-			FirstSeen: d.FirstSeen,
-			LastSeen:  d.LastSeen,
-			Countries: d.Countries,
-			Accounts:  d.Accounts,
-			Addresses: d.Addresses,
-		},
-		At:   d.Until,
-		Term: d.Term,
+func (j Judgement) offences() []blocklist.Offence {
+	asked := slices.DeleteFunc(slices.Clone(j.Detections), func(d threat.Detection) bool { return d.Action == threat.Observe })
+	if len(asked) == 0 {
+		asked = j.Detections
 	}
+	all := make([]blocklist.Offence, len(asked))
+	for i, d := range asked {
+		all[i] = blocklist.Offence{
+			Entry: blocklist.Entry{
+				Indicator: j.Indicator,
+				Source:    blocklist.SourceDetect,
+				Severity:  j.Severity,
+				Challenge: j.Action == threat.Challenge,
+				Score:     j.Score,
+				Tags:      j.Tags,
+				Rules:     []string{d.Rule},
+				Reason:    d.Reason,
+				Count:     d.Count,
+				FirstSeen: d.FirstSeen,
+				LastSeen:  d.LastSeen,
+				Countries: d.Countries,
+				Accounts:  d.Accounts,
+				Addresses: d.Addresses,
+			},
+			At:   d.Until,
+			Term: d.Term,
+		}
+	}
+	return all
 }
 
 // Reason says in a sentence why someone is blocked, for people: "412 requests over
 // the rate limit in 2 windows of 2m, last 13:58 UTC; account nbN…(24)". Accounts are masked.
 func (r Rule) Reason(d threat.Detection) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d %s in %s of %s, last %s UTC", d.Count, r.Counted, plural(d.Windows, "window"), span(r.Window), d.LastSeen.UTC().Format("15:04"))
+	fmt.Fprintf(&b, "%d %s", d.Count, r.Counted)
+	if d.Also > 0 {
+		fmt.Fprintf(&b, ", %d %s", d.Also, r.Also)
+	}
+	fmt.Fprintf(&b, " in %s of %s, last %s UTC", plural(d.Windows, "window"), span(r.Window), d.LastSeen.UTC().Format("15:04"))
 	if d.Addresses > 0 {
 		fmt.Fprintf(&b, "; from %s", plural(d.Addresses, "address"))
 	}

@@ -29,56 +29,41 @@ const (
 	maxRejected  = 10_000 // different rejected values that are kept apart
 	maxValue     = 64     // bytes of a rejected value
 	maxCountries = 250
+	maxShared    = 512    // bytes of what a campaign shares
+	maxAccounts  = 10_000 // different accounts on an address that are kept apart
 )
-
-// hit is one subject in one window, all spellings together.
-type hit struct {
-	count       int64
-	first, last int64
-	countries   []string
-	addresses   []string // JSON arrays as they came; read only if the window fires
-}
-
-type place struct {
-	subject threat.Indicator
-	window  int64
-}
 
 // Detections reads the rows that the rule's query gave for a span. Rows about one
 // subject in one window are summed (an address has several spellings, an IPv6
 // address counts for its /64), then each sum above the threshold is a hit, and all
 // hits of a subject are one Detection. Windows that start outside the span belong to
-// other runs and are passed over. Both results are ordered; neither depends on
-// the order of the rows.
+// other runs: they are passed over, but for those that add up with one inside (Over).
+// Both results are ordered; neither depends on the order of the rows.
+//
+// A rule about a campaign has no Detections; see Campaigns.
 func (r Rule) Detections(rows []map[string]string, in Span) ([]threat.Detection, []Rejected) {
-	var (
-		hits     = make(map[place]*hit, min(len(rows), 1<<16))
-		rejected = rejects{rule: r.ID, account: r.Subject.Kind == threat.KindAccount, counts: map[reject]int64{}}
-		width    = int64(r.Window / time.Second)
-		from, to = in.From.Unix(), in.To.Unix()
-	)
-	for _, row := range rows {
-		subject, count, window, err := r.read(row, width)
-		if err != nil {
-			rejected.add(row[r.Subject.Column], err, count)
-			continue
-		}
-		if window < from || window >= to {
-			continue
-		}
-		h := hits[place{subject, window}]
-		if h == nil {
-			h = &hit{first: math.MaxInt64, last: math.MinInt64}
-			hits[place{subject, window}] = h
-		}
-		h.add(r.Columns, row, count, window, width)
+	if r.Subject.Campaign != "" {
+		return nil, nil
 	}
-	return r.detections(hits, width, &rejected), rejected.list()
+	t := r.tally(rows, in)
+	return r.detections(t, in), t.rejected.list()
+}
+
+func (r Rule) detections(t *tally, in Span) (all []threat.Detection) {
+	if r.Subject.Campaign != "" {
+		return nil
+	}
+	for subject, windows := range t.fired(in) {
+		d := r.detection(windows, t)
+		d.Indicator = subject.indicator
+		all = append(all, d)
+	}
+	return all
 }
 
 // read takes from a row what decides. Its count is good even when err is not nil,
 // or 1.
-func (r Rule) read(row map[string]string, width int64) (subject threat.Indicator, count, window int64, err error) {
+func (r Rule) read(row map[string]string, width int64) (subject subject, count, window int64, err error) {
 	count, err = strconv.ParseInt(strings.TrimSpace(row[r.Columns.Count]), 10, 64)
 	if err != nil || count < 1 {
 		return subject, 1, 0, errBadCount
@@ -91,12 +76,22 @@ func (r Rule) read(row map[string]string, width int64) (subject threat.Indicator
 	if isNull(text) {
 		return subject, count, 0, errNoSubject
 	}
-	if r.Subject.Kind == threat.KindAccount {
-		subject, err = threat.Account(text)
-	} else {
-		subject, err = threat.ParseLogAddress(text)
+	subject, err = r.subject(text)
+	return subject, count, window, err
+}
+
+// subject reads whom or what a row is about.
+func (r Rule) subject(text string) (s subject, err error) {
+	switch {
+	case r.Subject.Campaign != "":
+		s.shared = clip(text, maxShared)
+	case r.Subject.Kind == threat.KindAccount:
+		s.indicator, err = threat.Account(text)
+	default:
+		s.indicator, err = threat.ParseLogAddress(text)
+		s.indicator = s.indicator.Unit()
 	}
-	return subject.Unit(), count, window, err
+	return s, err
 }
 
 var (
@@ -109,18 +104,6 @@ var (
 
 // isNull tells whether a value is SQL's NULL, which comes as the text "null".
 func isNull(s string) bool { return s == "" || s == "null" }
-
-func (h *hit) add(c Columns, row map[string]string, count, window, width int64) {
-	h.count = saturate(h.count, count)
-	h.first = min(h.first, within(row[c.FirstSeen], window, window+width-1, window))
-	h.last = max(h.last, within(row[c.LastSeen], window, window+width-1, window+width-1))
-	if s := row[c.Countries]; c.Countries != "" && !isNull(s) {
-		h.countries = append(h.countries, s)
-	}
-	if s := row[c.Addresses]; c.Addresses != "" && !isNull(s) {
-		h.addresses = append(h.addresses, s)
-	}
-}
 
 // within reads a time in Unix seconds that must lie in its window; otherwise, and
 // where there is none, it is the window's edge.
@@ -139,54 +122,43 @@ func saturate(a, b int64) int64 {
 	return a + b
 }
 
-// detections applies the threshold and gathers each subject's windows.
-func (r Rule) detections(hits map[place]*hit, width int64, rejected *rejects) []threat.Detection {
-	fired := make([]place, 0, min(len(hits), 1<<12))
-	for p, h := range hits {
-		if h.count > r.Threshold {
-			fired = append(fired, p)
-		}
-	}
-	slices.SortFunc(fired, func(a, b place) int {
-		return cmp.Or(a.subject.Compare(b.subject), cmp.Compare(a.window, b.window))
-	})
-	var all []threat.Detection
-	for len(fired) > 0 {
-		n := 1
-		for n < len(fired) && fired[n].subject == fired[0].subject {
-			n++
-		}
-		all = append(all, r.detection(fired[:n], hits, width, rejected))
-		fired = fired[n:]
-	}
-	return all
-}
-
-// detection makes one Detection of one subject's windows, which are in order.
-func (r Rule) detection(windows []place, hits map[place]*hit, width int64, rejected *rejects) threat.Detection {
+// detection makes one Detection of one subject's windows, which are in order. Its
+// Indicator is for the caller to fill in.
+func (r Rule) detection(windows []place, t *tally) threat.Detection {
 	d := threat.Detection{
-		Rule: r.ID, Version: r.Version, Indicator: windows[0].subject, Class: r.Class,
-		Severity: r.Severity, Action: r.Action, Term: r.Term, Windows: len(windows),
-		Until: time.Unix(windows[len(windows)-1].window+width, 0).UTC(),
+		Rule: r.ID, Version: r.Version, Class: r.Class, Tags: slices.Clone(r.Tags),
+		Severity: r.Severity, Action: r.Action, Term: r.Term, Threshold: r.Threshold, Windows: len(windows),
+		Until: time.Unix(windows[len(windows)-1].window+t.width, 0).UTC(),
 	}
 	var (
 		first, last = int64(math.MaxInt64), int64(math.MinInt64)
 		countries   = map[string]bool{}
 		addresses   = map[threat.Indicator]bool{}
+		accounts    = map[string]bool{}
 	)
 	for _, w := range windows {
-		h := hits[w]
+		h := t.hits[w]
 		d.Count = saturate(d.Count, h.count)
+		d.Successes, d.Total = saturate(d.Successes, h.successes), saturate(d.Total, h.total)
+		d.Also, d.Users = max(d.Also, h.also), max(d.Users, int(min(h.users, math.MaxInt32)))
 		first, last = min(first, h.first), max(last, h.last)
+		d.Tags = append(d.Tags, h.tags...)
+		d.Samples = addSamples(d.Samples, h.samples...)
 		for _, text := range h.countries {
 			readCountries(text, countries)
 		}
 		for _, text := range h.addresses {
-			readAddresses(text, addresses, rejected)
+			readAddresses(text, addresses, &t.rejected)
+		}
+		for _, text := range h.accounts {
+			readAccounts(text, accounts)
 		}
 	}
 	d.FirstSeen, d.LastSeen = time.Unix(first, 0).UTC(), time.Unix(last, 0).UTC()
 	d.Countries = sorted(countries, strings.Compare)
+	d.Accounts = sorted(accounts, strings.Compare)
+	slices.Sort(d.Tags)
+	d.Tags = slices.Compact(d.Tags)
 	if r.Columns.Addresses != "" {
 		d.Addresses = len(addresses)
 		d.Evidence = sorted(addresses, threat.Indicator.Compare)
@@ -244,6 +216,20 @@ func readAddresses(text string, into map[threat.Indicator]bool, rejected *reject
 			continue
 		}
 		into[ind.Unit()] = true
+	}
+}
+
+// readAccounts takes a JSON array of accounts; what is none is passed over, since
+// accounts on an address are only told.
+func readAccounts(text string, into map[string]bool) {
+	list, _ := texts(text)
+	for _, s := range list {
+		if isNull(s) || len(into) >= maxAccounts {
+			continue
+		}
+		if ind, err := threat.Account(s); err == nil {
+			into[ind.Account()] = true
+		}
 	}
 }
 

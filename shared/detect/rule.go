@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tracewall/tracewall/shared/threat"
+	"github.com/tracewall/tracewall/shared/webattack"
 )
 
 // Rule is one detection rule as its file says it. It is valid once loaded, and a
@@ -21,6 +22,7 @@ type Rule struct {
 	Description string // why the query is as it is, for whoever changes it
 	Severity    threat.Severity
 	Class       string   // one of Classes
+	Tags        []string // what a hit is called beside its class; sorted
 	Formats     []string // the log formats that it reads, of Formats
 	Logstore    string   // "" means the logstore of the deployment
 	Subject     Subject
@@ -29,23 +31,57 @@ type Rule struct {
 	Window      time.Duration // windows are aligned to the epoch
 	Lag         time.Duration // how long to leave late lines time to arrive
 	Margin      time.Duration // how far before the windows lines may stand that the query joins
-	Threshold   int64         // a window fires when it counts more than this
+	Every       time.Duration // how often a scheduled run asks; 0 is every run
+	Over        time.Duration // counts add up over the windows of so long; 0: each window is judged alone
+	Threshold   int64         // a window fires when it, or the windows Over it, count more than this
 	Action      threat.Action
 	Term        time.Duration // how long it blocks, before strikes
+	Trial       *Trial        // nil: Action is meant at once
+	Content     *Content      // nil: every row counts
+	Also        string        // what Columns.Also counts, for people: "different paths"
+	Only        []string      // the log services that it runs on; none means all that it has words for
 	Parameters  map[string]int64
 	Query       string // with placeholders; SQL renders it
+	dialect     string // whose words SQL uses; "" is SLS. In sets it
 	// Dialects are the queries for other log services than SLS, by their names.
 	Dialects map[string]string
 	// Fields are the fields of the logs whose names a deployment may choose: what the rule
-	// calls them → what they are called there.
+	// calls them → what they are called there. NoField means that there is none.
 	Fields map[string]string
-	Tests  []Test
+	// Optional are those of Fields that the rule can do without, in order.
+	Optional []string
+	Tests    []Test
 }
 
-// Subject says whom a row is about.
+// Subject says whom a row is about: an address or an account, or, for a campaign,
+// what many addresses have in common.
 type Subject struct {
-	Kind   threat.Kind
-	Column string
+	Kind     threat.Kind // 0 for a campaign
+	Campaign string      // one of CampaignKinds; "" for an address or an account
+	Column   string
+}
+
+// String returns the word that a rule file has for the kind.
+func (s Subject) String() string {
+	if s.Campaign != "" {
+		return s.Campaign
+	}
+	return s.Kind.String()
+}
+
+// Trial is a time in which a rule only observes. Once it has been watched for so
+// long, and nobody whom it would have blocked turned out to be somebody else's
+// customer, it asks for Then.
+type Trial struct {
+	For  time.Duration
+	Then threat.Action
+}
+
+// Content narrows rows down to those whose text is an attack, as package webattack
+// sees it. SQL has chosen what is worth a look.
+type Content struct {
+	Columns []string // of the row: path, agent, referer, in this order; "" where there is none
+	Classes []webattack.Class
 }
 
 // Columns names the columns of a row. Count and Window are always there; the
@@ -56,7 +92,14 @@ type Columns struct {
 	FirstSeen string // first line, Unix seconds
 	LastSeen  string // last line, Unix seconds
 	Countries string // one code or an array of them
-	Addresses string // for an account: the array of its addresses
+	Addresses string // for an account or a campaign: an array of its addresses
+	Clients   string // for a campaign: how many addresses, where the array may be cut
+	Accounts  string // for an address: an array of the accounts on it
+	Also      string // a second number
+	Sample    string // a line or a request
+	Successes string // logins or orders that worked
+	Users     string // class context: distinct accounts that behave
+	Total     string // class context: ordinary requests of everybody in the window
 }
 
 // Test is a test that lives in the rule's file: lines in, exact detections out.
@@ -82,16 +125,29 @@ type TestWant struct {
 	Count     int64
 	Windows   int
 	Addresses []string // checked when given: an account's addresses, exactly
+	Accounts  []string // likewise an address's accounts
+	Tags      []string // likewise, without the rule's own
+	Also      int64    // checked unless 0
+	Users     int      // likewise
+	Successes int64    // likewise
+	Clients   int      // likewise: a campaign's addresses
 }
 
 // Classes are the classes of attack that a rule may name.
 func Classes() []string {
-	return []string{"flood", "brute force", "web attack", "exploit", "scan", "intel"}
+	return []string{"flood", "brute force", "web attack", "exploit", "scan", "bot", "intel", ClassContext}
 }
+
+// ClassContext is the class of rules that accuse nobody: they say what speaks for
+// an address. Their count is of requests that went well.
+const ClassContext = "context"
+
+// CampaignKinds are what many addresses may have in common.
+func CampaignKinds() []string { return []string{"path", "network", "agent", "fingerprint"} }
 
 // Formats are the log formats that a rule may read. "access" is any access log with
 // one field for each thing, whose names the deployment says.
-func Formats() []string { return []string{"story", "combined", "sshd", "jsonl", "access"} }
+func Formats() []string { return []string{"story", "combined", "sshd", "jsonl", "access", "errorlog"} }
 
 // Limits of a rule, with their reasons.
 const (
@@ -101,6 +157,7 @@ const (
 	maxWindow     = time.Hour        // longer ones cannot be answered within 55 s on a busy logstore
 	maxLag        = 15 * time.Minute // lines later than that are not searchable in order anyway
 	maxMargin     = time.Hour
+	maxOver       = 24 * time.Hour // a query of a day is what SLS answers well within 55 s when its search narrows
 	maxThreshold  = 1_000_000_000
 	maxTestRepeat = 10_000
 	maxTestLines  = 100_000

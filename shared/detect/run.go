@@ -6,8 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/tracewall/tracewall/shared/blocklist"
@@ -24,6 +24,12 @@ type Querier interface {
 type Store interface {
 	Put(ctx context.Context, b blocklist.Batch) (blocklist.Changes, error)
 	Checkpoint(ctx context.Context, rule string) (time.Time, bool, error)
+	Histories(ctx context.Context, now time.Time, inds []threat.Indicator) (map[threat.Indicator]blocklist.History, error)
+	Size(ctx context.Context, now time.Time) (int, error)
+	UseApproval(ctx context.Context, target string) (blocklist.Approval, bool, error)
+	SaveCases(ctx context.Context, cases []blocklist.Case) error
+	State(ctx context.Context, name string) ([]byte, bool, error)
+	SaveState(ctx context.Context, name string, data []byte) error
 	SaveRun(ctx context.Context, id string, report []byte) error
 }
 
@@ -41,6 +47,7 @@ type Request struct {
 	Now     time.Time // the run's clock: the event's own time. Zero: the wall clock
 	Trigger string    // "timer", "log", "direct", "alert": for the report
 	Run     string    // the run's id; "" makes one
+	Around  int       // with From: read also so many windows of each rule before it
 }
 
 // Runner runs rules. Its fields are set once; it is safe for concurrent use, and
@@ -56,30 +63,24 @@ type Runner struct {
 	Term      time.Duration // overrides the rules' terms; 0 does not
 	Lookback  time.Duration // of a rule's first run; 0 means DefaultLookback
 	Overlap   int           // windows read again; 0 means DefaultOverlap
-	Brake     Brake
-	Clock     func() time.Time // the wall clock
+	Policy    Policy
+	// Intelligence returns what others know of addresses; asked once a run. Nil, in itself or returned: nothing.
+	Intelligence func(ctx context.Context) (Intelligence, error)
+	Crawlers     Crawlers                     // nil: DNS is not asked
+	Network      func(addr netip.Addr) string // whose network an address is of, for people; nil: not known
+	Clock        func() time.Time             // the wall clock
 }
 
 // Bounds of a run.
 const (
+	firstChunk = time.Hour       // what one query covers; it grows while answers come easily,
+	lastChunk  = 24 * time.Hour  // up to this
+	easyAnswer = 5 * time.Second // SLS ends a query after 55 s
+	easyRows   = 100_000
 	maxAhead   = 5 * time.Minute // how far an event's clock may be ahead of the wall clock
 	maxRange   = 31 * 24 * time.Hour
-	maxChunk   = time.Hour // the longest time that one query covers
-	concurrent = 2         // rules at once: SLS allows 15 SQL queries at once in a whole project
+	concurrent = 2 // rules at once: SLS allows 15 SQL queries at once in a whole project
 )
-
-// outcome is what one rule came to.
-type outcome struct {
-	rule       Rule
-	span       Span
-	checkpoint time.Time // zero: leave it
-	detections []threat.Detection
-	rejected   []Rejected
-	rows       int
-	queries    int
-	took       time.Duration
-	err        error
-}
 
 // Run reads the logs, decides, and writes what it has decided, all of it or
 // nothing. What can be done is done: when one rule fails, the others' verdicts
@@ -87,8 +88,9 @@ type outcome struct {
 // for the run to be repeated. The report is good even when the error is not nil.
 //
 // Nobody is blocked and no checkpoint moves when the allowlist cannot be read
-// (ErrAllowlist) or the brake holds (ErrHeld), nor in observe mode or a dry run,
-// whose reports are otherwise those of a real run.
+// (ErrAllowlist), when what speaks for addresses cannot (ErrContext), or when the
+// brake holds (ErrHeld), nor in observe mode or a dry run, whose reports are
+// otherwise those of a real run.
 func (r *Runner) Run(ctx context.Context, q Request) (Report, error) {
 	started := r.Clock()
 	rules, now, err := r.check(&q, started)
@@ -96,40 +98,46 @@ func (r *Runner) Run(ctx context.Context, q Request) (Report, error) {
 		return Report{}, fmt.Errorf("detect: %w", err)
 	}
 	report := Report{Summary: Summary{Run: q.Run, Mode: r.mode(q), Trigger: q.Trigger, AsOf: now}}
-
-	var problems []error
-	outcomes := r.ask(ctx, rules, q, now)
-	var (
-		detections []threat.Detection
-		rejected   []Rejected
-		moved      = map[string]time.Time{}
-		byID       = map[string]Rule{}
-	)
-	for _, o := range outcomes {
-		byID[o.rule.ID] = o.rule
-		report.Rules = append(report.Rules, o.summary())
-		if o.err != nil {
-			problems = append(problems, fmt.Errorf("rule %s: %w", o.rule.ID, o.err))
-			continue
-		}
-		detections = append(detections, o.detections...)
-		rejected = append(rejected, o.rejected...)
-		if !o.checkpoint.IsZero() {
-			moved[r.checkpoint(o.rule)] = o.checkpoint
-		}
-	}
-
-	verdicts, err := r.decide(ctx, detections, now)
+	m, err := r.recall(ctx)
 	if err != nil {
-		problems = append(problems, err)
+		return report, fmt.Errorf("detect: %w", err)
 	}
-	report.fill(verdicts, rejected, byID)
-	if err == nil && report.Mode == ModeEnforce {
-		changes, err := r.List.Put(ctx, batch(q.Run, now, verdicts.Block, byID, moved))
+	rules = m.promoted(rules, now)
+	if q.From.IsZero() {
+		rules = m.due(rules, now)
+	}
+
+	outcomes := r.ask(ctx, accusing(rules), q, now)
+	g, summaries, err := gathered(outcomes)
+	problems := []error{err}
+	facts, more, factsErr := r.context(ctx, g)
+	g.Facts, g.Ordinary = facts.Facts, facts.Ordinary
+	report.Rules = append(summaries, more...)
+
+	v, judgeErr := r.judge(ctx, g, now, report.Mode == ModeEnforce && factsErr == nil)
+	if factsErr != nil { // nobody can be told from an office
+		v.Held, v.Block, v.Challenge = append(v.Held, v.Act()...), nil, nil
+	}
+	safe := factsErr == nil && judgeErr == nil
+	problems = append(problems, factsErr, judgeErr)
+	report.fill(v, g.Rejected)
+	if report.Mode != ModeDryRun {
+		// Before the list: whoever is on it has a case, also when this process ends in between.
+		if err := r.keep(ctx, report, v, rules); err != nil {
+			// To run again would not bring them back, since by then nobody is new.
+			report.Notes = append(report.Notes, "not kept, so that tracewall explain will not know why: "+err.Error())
+		}
+	}
+	if safe && report.Mode == ModeEnforce {
+		b := r.batch(q.Run, now, v, outcomes)
+		changes, err := r.List.Put(ctx, b)
 		if err != nil {
-			problems = append(problems, fmt.Errorf("put %d offences: %w", len(verdicts.Block), err))
+			problems = append(problems, fmt.Errorf("put %d offences: %w", len(b.Offences), err))
 		}
 		report.Added, report.Extended, report.Unchanged = changes.Added, changes.Extended, changes.Unchanged
+	}
+	if report.Mode != ModeDryRun && q.From.IsZero() && safe {
+		problems = append(problems, r.remind(ctx, outcomes, v.all(), now))
 	}
 
 	err = errors.Join(problems...)
@@ -143,6 +151,20 @@ func (r *Runner) Run(ctx context.Context, q Request) (Report, error) {
 		return report, fmt.Errorf("detect: %w", err)
 	}
 	return report, nil
+}
+
+// batch is what a run writes to the list, with the checkpoints of the rules that were read whole.
+func (r *Runner) batch(run string, now time.Time, v Verdicts, outcomes []outcome) blocklist.Batch {
+	b := blocklist.Batch{Run: run, Now: now, Checkpoints: map[string]time.Time{}, Offences: []blocklist.Offence{}}
+	for _, j := range v.Act() {
+		b.Offences = append(b.Offences, j.offences()...)
+	}
+	for _, o := range outcomes {
+		if o.err == nil && !o.checkpoint.IsZero() {
+			b.Checkpoints[r.checkpoint(o.rule)] = o.checkpoint
+		}
+	}
+	return b
 }
 
 // check completes a request and finds everything wrong with it before any call.
@@ -187,63 +209,6 @@ func (r *Runner) mode(q Request) string {
 	}
 }
 
-// ask runs every rule's queries, a few rules at a time. The outcomes are in the
-// order of the rules.
-//
-// The queries get three quarters of the time that is left: one that never
-// completes must not keep the others' verdicts from being written.
-func (r *Runner) ask(ctx context.Context, rules []Rule, q Request, now time.Time) []outcome {
-	if deadline, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, deadline.Sub(r.Clock())*3/4)
-		defer cancel()
-	}
-	outcomes := make([]outcome, len(rules))
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, concurrent)
-	for i, rule := range rules {
-		if r.Term > 0 {
-			rule.Term = r.Term
-		}
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			started := r.Clock()
-			o := r.askOne(ctx, rule, q, now)
-			o.rule, o.took = rule, r.Clock().Sub(started)
-			outcomes[i] = o
-		})
-	}
-	wg.Wait()
-	return outcomes
-}
-
-func (r *Runner) askOne(ctx context.Context, rule Rule, q Request, now time.Time) (o outcome) {
-	if q.From.IsZero() {
-		checkpoint, _, err := r.List.Checkpoint(ctx, r.checkpoint(rule))
-		if err != nil {
-			o.err = fmt.Errorf("checkpoint: %w", err)
-			return o
-		}
-		o.span, o.checkpoint = r.schedule(rule).Next(now, checkpoint)
-	} else {
-		o.span = Outward(q.From, q.To, rule.Window)
-	}
-	store := rule.Logstore
-	if store == "" {
-		store = r.Logstore
-	}
-	// Rows become detections chunk by chunk, so that a long absence costs time, not
-	// memory. A chunk is whole windows, hence no window is judged in two parts.
-	for _, chunk := range o.span.chunks(rule.Window, maxChunk) {
-		if o.err = r.askSpan(ctx, rule, store, chunk, &o); o.err != nil {
-			return o
-		}
-	}
-	o.detections = combine(o.detections)
-	return o
-}
-
 // checkpoint is the name under which the store keeps how far a rule has read. A
 // rule that reads two log services reads each at its own pace.
 func (r *Runner) checkpoint(rule Rule) string {
@@ -266,63 +231,12 @@ func (r *Runner) schedule(rule Rule) Schedule {
 	return s
 }
 
-// askSpan asks about one span. An answer that was cut is asked for again in
-// halves, down to single windows: who floods the log with invented addresses
-// shall not be able to blind us.
-func (r *Runner) askSpan(ctx context.Context, rule Rule, store string, in Span, o *outcome) error {
-	o.queries++
-	rows, err := r.Logs.Query(ctx, store, rule.SQL(), in.From.Add(-rule.Margin), in.To, MaxRows)
-	if err != nil {
-		var cut interface{ Truncated() bool }
-		first, second, ok := in.halves(rule.Window)
-		if !ok || !errors.As(err, &cut) || !cut.Truncated() {
-			return err
-		}
-		if err := r.askSpan(ctx, rule, store, first, o); err != nil {
-			return err
-		}
-		return r.askSpan(ctx, rule, store, second, o)
-	}
-	detections, rejected := rule.Detections(rows, in)
-	o.rows += len(rows)
-	o.detections = append(o.detections, detections...)
-	o.rejected = addRejected(o.rejected, rejected)
-	return nil
-}
-
-func (o outcome) summary() RuleSummary {
-	s := RuleSummary{
-		ID: o.rule.ID, Rows: o.rows, Detections: len(o.detections), Rejected: len(o.rejected),
-		From: o.span.From, To: o.span.To, Queries: o.queries, Millis: o.took.Milliseconds(),
-	}
-	if o.err != nil {
-		s.Error = o.err.Error()
-	}
-	return s
-}
-
-// decide reads the allowlist and sorts the detections. When it returns an error,
-// nothing may be written.
-func (r *Runner) decide(ctx context.Context, detections []threat.Detection, now time.Time) (Verdicts, error) {
-	list, err := r.Allowlist(ctx)
-	if err != nil {
-		// Reported as held: without the allowlist nobody can be told from a partner.
-		return Verdicts{Held: detections}, fmt.Errorf("%w, %d detections not acted upon: %w", ErrAllowlist, len(detections), err)
-	}
-	v := Decide(detections, func(ind threat.Indicator) (string, bool) { return list.Covers(ind, now) }, r.Brake)
-	return v, v.Err()
-}
-
-func batch(run string, now time.Time, block []threat.Detection, rules map[string]Rule, checkpoints map[string]time.Time) blocklist.Batch {
-	b := blocklist.Batch{Run: run, Now: now, Checkpoints: checkpoints, Offences: make([]blocklist.Offence, len(block))}
-	for i, d := range block {
-		b.Offences[i] = rules[d.Rule].Offence(d)
-	}
-	return b
-}
-
 func (r *Runner) save(ctx context.Context, report Report) error {
 	text, err := json.Marshal(report)
+	for most := MaxListed / 2; err == nil && len(text) > blocklist.MaxRecord && most > 0; most /= 2 {
+		report.cut(most) // the numbers still count everybody
+		text, err = json.Marshal(report)
+	}
 	if err != nil {
 		return fmt.Errorf("save run %s: %w", report.Run, err)
 	}
@@ -334,27 +248,27 @@ func (r *Runner) save(ctx context.Context, report Report) error {
 
 // LogTrigger returns the request for an SLS log trigger: a bell that says which
 // logstore has new lines. It runs the rules that read that logstore, over the time
-// the bell names and the windows around it, up to now. ok is false when no rule reads that logstore.
+// the bell names and the windows around it, up to now; rules that are asked less often than
+// each run (Every) wait for their time. ok is false when no rule reads that logstore.
 func (r *Runner) LogTrigger(logstore string, begin, now time.Time) (q Request, ok bool) {
-	var widest time.Duration
 	for _, rule := range r.Rules {
-		if rule.Logstore == logstore || rule.Logstore == "" && r.Logstore == logstore {
+		if (rule.Logstore == logstore || rule.Logstore == "" && r.Logstore == logstore) && rule.Every == 0 && rule.Class != ClassContext {
 			q.Rules = append(q.Rules, rule.ID)
-			widest = max(widest, rule.Window)
 		}
 	}
 	if len(q.Rules) == 0 {
 		return Request{}, false
 	}
 	slices.Sort(q.Rules)
-	overlap := r.Overlap
-	if overlap <= 0 {
-		overlap = DefaultOverlap
+	q.Around = r.Overlap
+	if q.Around <= 0 {
+		q.Around = DefaultOverlap
 	}
 	if begin.IsZero() || begin.After(now) || now.Sub(begin) > maxRange/2 {
 		begin = now
 	}
-	q.From, q.To = begin.Add(-time.Duration(overlap)*widest), now
+	// A range that ends where it begins would be none.
+	q.From, q.To = begin.Add(-time.Second), now
 	q.Now, q.Trigger = now, "log"
 	return q, true
 }

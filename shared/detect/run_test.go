@@ -43,9 +43,50 @@ type store struct {
 	checkpoints map[string]time.Time
 	batches     []blocklist.Batch
 	reports     map[string]string
+	did         []string // "cases", "put", in order
+	histories   map[threat.Indicator]blocklist.History
+	size        int
+	approval    blocklist.Approval
+	cases       []blocklist.Case
+	states      map[string][]byte
 	putErr      error
 	readErr     error
 	saveErr     error
+	historyErr  error
+	sizeErr     error
+	caseErr     error
+	stateErr    error
+}
+
+func (s *store) Histories(context.Context, time.Time, []threat.Indicator) (map[threat.Indicator]blocklist.History, error) {
+	return s.histories, s.historyErr
+}
+
+func (s *store) Size(context.Context, time.Time) (int, error) { return s.size, s.sizeErr }
+
+func (s *store) UseApproval(_ context.Context, target string) (blocklist.Approval, bool, error) {
+	a := s.approval
+	s.approval = blocklist.Approval{}
+	return a, a.Add > 0 && target == detect.ApprovalTarget, nil
+}
+
+func (s *store) SaveCases(_ context.Context, cases []blocklist.Case) error {
+	s.cases = append(s.cases, cases...)
+	s.did = append(s.did, "cases")
+	return s.caseErr
+}
+
+func (s *store) State(_ context.Context, name string) ([]byte, bool, error) {
+	text, ok := s.states[name]
+	return text, ok, s.stateErr
+}
+
+func (s *store) SaveState(_ context.Context, name string, data []byte) error {
+	if s.states == nil {
+		s.states = map[string][]byte{}
+	}
+	s.states[name] = data
+	return nil
 }
 
 func (s *store) Put(_ context.Context, b blocklist.Batch) (blocklist.Changes, error) {
@@ -54,6 +95,7 @@ func (s *store) Put(_ context.Context, b blocklist.Batch) (blocklist.Changes, er
 	if s.putErr != nil {
 		return blocklist.Changes{}, s.putErr
 	}
+	s.did = append(s.did, "put")
 	s.batches = append(s.batches, b)
 	maps.Copy(s.checkpoints, b.Checkpoints)
 	return blocklist.Changes{Added: len(b.Offences)}, nil
@@ -149,13 +191,13 @@ func TestAScheduledRunBlocksSparesReportsAndMovesOn(t *testing.T) {
 	want := `{"run":"run-1","mode":"enforce","trigger":"timer","as_of":"2025-05-10T04:55:31Z","rules":[` +
 		`{"id":"addresses","rows":4,"detections":3,"rejected":1,"from":"2025-05-10T04:24:00Z","to":"2025-05-10T04:54:46Z","queries":1,"ms":0},` +
 		`{"id":"watch","rows":4,"detections":3,"rejected":1,"from":"2025-05-10T04:24:00Z","to":"2025-05-10T04:54:46Z","queries":1,"ms":0}],` +
-		`"blocked":2,"added":2,"extended":0,"unchanged":0,"observed":2,"spared":1,"rejected":2,"held":0}`
+		`"blocked":2,"challenged":0,"added":2,"extended":0,"unchanged":0,"observed":0,"spared":1,"rejected":2,"held":0,"campaigns":0}`
 	if string(got) != want {
 		t.Errorf("summary = %s\nwant      %s", got, want)
 	}
 	saved := s.last(t)
 	if len(saved.BlockedList) != 2 || saved.BlockedList[0].Indicator != "192.0.2.1" || len(saved.SparedList) != 1 || saved.SparedList[0].Reason != "allowlisted: office" ||
-		len(saved.ObservedList) != 2 || len(saved.RejectedList) != 2 || saved.RejectedList[0].Value != "999.1.1.1" {
+		len(saved.ObservedList) != 0 || len(saved.RejectedList) != 2 || saved.RejectedList[0].Value != "999.1.1.1" {
 		t.Errorf("saved report = %+v", saved)
 	}
 	if got := saved.BlockedList[0].ExpiresAt; !got.Equal(at(1746851040 + 120).Add(72 * time.Hour)) {
@@ -222,7 +264,7 @@ func TestAnUnreadableAllowlistBlocksNobody(t *testing.T) {
 
 func TestTheBrakeHoldsEverything(t *testing.T) {
 	r, _, s := runner(t, flood)
-	r.Brake.MaxNew = 1
+	r.Policy.Brake.MaxNew = 1
 	report, err := r.Run(t.Context(), detect.Request{Now: at(wall)})
 	if !errors.Is(err, detect.ErrHeld) || len(s.batches) != 0 || report.Held != 2 || report.Blocked != 0 {
 		t.Errorf("err = %v, %d batches, report %+v", err, len(s.batches), report.Summary)
@@ -259,11 +301,17 @@ func TestFaultsOfTheStoreAreErrors(t *testing.T) {
 		"put":        func(s *store) { s.putErr = down },
 		"checkpoint": func(s *store) { s.readErr = down },
 		"save run":   func(s *store) { s.saveErr = down },
+		"histories":  func(s *store) { s.historyErr = down },
+		"size":       func(s *store) { s.sizeErr = down },
+		"state":      func(s *store) { s.stateErr = down },
 	} {
 		r, _, s := runner(t, flood)
 		breakIt(s)
 		if _, err := r.Run(t.Context(), detect.Request{Now: at(wall)}); !errors.Is(err, down) {
 			t.Errorf("%s: err = %v", name, err)
+		}
+		if (name == "histories" || name == "size" || name == "state") && len(s.batches) > 0 {
+			t.Errorf("%s: somebody was blocked", name)
 		}
 	}
 }
@@ -366,8 +414,21 @@ func TestALongAbsenceIsCaughtUpInPieces(t *testing.T) {
 	if _, err := r.Run(t.Context(), detect.Request{Now: at(wall)}); err != nil {
 		t.Fatal(err)
 	}
+	want := []string{"access addresses 1746834600-1746838200 1000000", "access addresses 1746838200-1746845400 1000000", "access addresses 1746845400-1746852886 1000000"}
+	if diff := cmp.Diff(want, l.asked); diff != "" {
+		t.Errorf("an hour, then twice as long as long as answers come easily: %s", diff)
+	}
+
+	hard, l, s := runner(t, func(_ string, from, to time.Time) ([]map[string]string, error) {
+		return make([]map[string]string, 100_000), nil
+	})
+	hard.Rules = hard.Rules[:1]
+	s.checkpoints["addresses"] = at(wall).Add(-5 * time.Hour)
+	if _, err := hard.Run(t.Context(), detect.Request{Now: at(wall)}); err != nil {
+		t.Fatal(err)
+	}
 	if len(l.asked) != 6 {
-		t.Errorf("asked %v, want an hour at a time", l.asked)
+		t.Errorf("asked %v, want an hour at a time where there is much", l.asked)
 	}
 }
 
@@ -401,11 +462,20 @@ func TestALogTriggerRunsTheRulesOfItsLogstore(t *testing.T) {
 	r, _, _ := runner(t, flood)
 	r.Rules[1].Logstore, r.Rules[1].Window = "elsewhere", time.Hour
 	q, ok := r.LogTrigger("access", at(wall-60), at(wall))
-	if !ok || !slices.Equal(q.Rules, []string{"addresses"}) || q.Trigger != "log" || q.From.Unix() != wall-60-240 || q.To.Unix() != wall || q.Now.Unix() != wall {
+	if !ok || !slices.Equal(q.Rules, []string{"addresses"}) || q.Trigger != "log" || q.From.Unix() != wall-61 || q.To.Unix() != wall || q.Now.Unix() != wall {
 		t.Errorf("request = %+v, %v", q, ok)
 	}
-	if q, ok := r.LogTrigger("elsewhere", time.Time{}, at(wall)); !ok || !slices.Equal(q.Rules, []string{"watch"}) || q.From.Unix() != wall-7200 {
+	if q, ok := r.LogTrigger("elsewhere", time.Time{}, at(wall)); !ok || !slices.Equal(q.Rules, []string{"watch"}) || q.From.Unix() != wall-1 {
 		t.Errorf("request = %+v, %v", q, ok)
+	}
+	r, l, _ := runner(t, flood)
+	q, _ = r.LogTrigger("access", at(wall-60), at(wall))
+	if _, err := r.Run(t.Context(), q); err != nil || !slices.Contains(l.asked, "access addresses 1746852600-1746852960 1000000") {
+		t.Errorf("asked %v, want two windows before the bell's: %v", l.asked, err)
+	}
+	r.Rules[0].Every = time.Hour
+	if q, _ := r.LogTrigger("access", at(wall-60), at(wall)); slices.Contains(q.Rules, "addresses") {
+		t.Error("a rule that is asked once an hour answers every bell")
 	}
 	if _, ok := r.LogTrigger("unknown", at(wall), at(wall)); ok {
 		t.Error("an unknown logstore has rules")

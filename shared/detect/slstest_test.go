@@ -5,14 +5,15 @@ package detect_test
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"maps"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/tracewall/tracewall/shared/detect"
 	"github.com/tracewall/tracewall/shared/detect/detecttest"
 	"github.com/tracewall/tracewall/shared/sls/slstest"
 )
@@ -20,7 +21,7 @@ import (
 // laptop is a Log Service for a test.
 func laptop(t *testing.T) *slstest.Server {
 	t.Helper()
-	s, err := slstest.New(slstest.Config{Project: "story", AccessKeyID: "id", AccessKeySecret: "secret", Threads: 2, TempDir: t.TempDir()})
+	s, err := slstest.New(slstest.Config{Project: "story", AccessKeyID: "id", AccessKeySecret: "secret", Threads: 2, TempDir: t.TempDir(), Unsafe: detecttest.Unsafe})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,19 +76,60 @@ func service(s *slstest.Server) detecttest.Service {
 	}
 }
 
-func TestShippedRules(t *testing.T) {
-	rules, err := detect.Shipped()
-	if err != nil {
-		t.Fatal(err)
+// once is a service that loads the same lines only once: a rule's mutants share their
+// tests, and one log is for many rules.
+func once(s *slstest.Server) detecttest.Service {
+	type loaded struct {
+		once     sync.Once
+		logstore string
+		err      error
 	}
-	ask := service(laptop(t))
-	for _, rule := range rules {
-		for _, result := range detecttest.Run(t.Context(), rule, ask, time.Now) {
-			t.Run(rule.ID+"/"+result.Test, func(t *testing.T) {
-				for _, p := range result.Problems {
-					t.Error(p)
-				}
-			})
+	var (
+		mu   sync.Mutex
+		all  = map[uint64]*loaded{}
+		seed = maphash.MakeSeed()
+	)
+	return func(ctx context.Context, lines []detecttest.Line, query string, from, to time.Time) ([]map[string]string, error) {
+		var key uint64
+		for _, l := range lines {
+			var fields uint64 // a sum, since maps have no order
+			for name, value := range l.Fields {
+				fields += maphash.Comparable(seed, [2]string{name, value})
+			}
+			key = maphash.Comparable(seed, [3]uint64{key, uint64(l.Time.Unix()), fields}) //nolint:gosec // any number will do
 		}
+		mu.Lock()
+		l := all[key]
+		if l == nil {
+			l = &loaded{logstore: fmt.Sprint("once-", len(all))}
+			all[key] = l
+		}
+		mu.Unlock()
+		l.once.Do(func() { l.err = load(ctx, s, l.logstore, lines) })
+		if l.err != nil {
+			return nil, l.err
+		}
+		result, err := s.Query(ctx, l.logstore, query, from, to)
+		if err != nil {
+			return nil, err
+		}
+		return result.Rows, nil
+	}
+}
+
+func TestShippedRules(t *testing.T) {
+	t.Parallel()
+	ask := service(laptop(t))
+	for _, rule := range shippedRules(t) {
+		t.Run(rule.ID, func(t *testing.T) {
+			t.Parallel()
+			for _, result := range detecttest.Run(t.Context(), rule, ask, time.Now) {
+				t.Run(result.Test, func(t *testing.T) {
+					for _, p := range result.Problems {
+						t.Error(p)
+					}
+				})
+			}
+		})
 	}
 }

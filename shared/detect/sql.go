@@ -20,10 +20,19 @@ var placeholder = regexp.MustCompile(`\{\{([^{}]*)\}\}`)
 // fieldPrefix begins a placeholder that stands for a field of the logs: {{field.address}}.
 const fieldPrefix = "field."
 
+// NoField is the name of a field that the logs do not have.
+const NoField = "-"
+
 // SQL returns the query with its placeholders filled in. What is filled in comes
-// from the rule file and from configuration: {{window}} in seconds, {{threshold}} and
-// the rule's own whole numbers, and {{field.NAME}}, the checked name of a field in
-// double quotes. Nothing from a request or a log line gets into a query.
+// from the rule file and from configuration; nothing from a request or a log line
+// gets into a query:
+//
+//	{{window}} {{threshold}}     whole numbers, as are the rule's own parameters
+//	{{field.NAME}}               a field of the logs by its checked name, as text
+//	{{time}} {{window_start}}    the line's time and the start of its window, Unix seconds
+//	{{log}} {{limit}}            the table and the largest LIMIT, in the log service's words
+//	{{country:COLUMN}}           the country code of the address in a column, or NULL
+//	{{unusual:COLUMN}}           whether a column holds no well-formed public IPv4 address
 func (r Rule) SQL() string {
 	return placeholder.ReplaceAllStringFunc(r.Query, func(m string) string {
 		name := m[2 : len(m)-2]
@@ -38,7 +47,17 @@ func (r Rule) SQL() string {
 func (r Rule) fill(name string) (string, bool) {
 	if field, ok := strings.CutPrefix(name, fieldPrefix); ok {
 		column, ok := r.Fields[field]
-		return `"` + column + `"`, ok && ValidField(column)
+		return r.wordsOf().field(column), ok && (column == NoField || ValidField(column))
+	}
+	if function, column, ok := strings.Cut(name, ":"); ok {
+		f, known := map[string]func(string) string{"country": r.wordsOf().country, "unusual": unusual}[function]
+		if !known || !columnName.MatchString(column) {
+			return "", false
+		}
+		return f(column), true
+	}
+	if text, ok := r.wordsOf().fixed(name, int64(r.Window/time.Second)); ok {
+		return text, true
 	}
 	n, ok := r.parameter(name)
 	return strconv.FormatInt(n, 10), ok

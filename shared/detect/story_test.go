@@ -49,9 +49,9 @@ func storyLines() []detecttest.Line {
 	return lines
 }
 
-func storyRows(t *testing.T, query string) []map[string]string {
+func storyRows(t *testing.T, ask detecttest.Service, query string) []map[string]string {
 	t.Helper()
-	rows, err := service(laptop(t))(t.Context(), storyLines(), query, storyStart, storyStart.Add(4*time.Minute))
+	rows, err := ask(t.Context(), storyLines(), query, storyStart, storyStart.Add(4*time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,24 +67,13 @@ func storyQuery(t *testing.T, name string) string {
 	return strings.TrimSpace(string(text))
 }
 
-func shippedRule(t *testing.T, id string) detect.Rule {
-	t.Helper()
-	rules, err := detect.Shipped()
-	if err != nil {
-		t.Fatal(err)
-	}
-	some, err := detect.Select(rules, []string{id})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return some[0]
-}
-
 // The story's first query: the quoted shape gives no address, and two windows that
 // have the same phase become one.
 func TestTheStorysAddressQueryAndTheRuleMadeOfIt(t *testing.T) {
+	t.Parallel()
+	ask := once(laptop(t))
 	var none, loud int
-	for _, row := range storyRows(t, storyQuery(t, "addresses")) {
+	for _, row := range storyRows(t, ask, storyQuery(t, "addresses")) {
 		switch row["ip"] {
 		case "null":
 			none++
@@ -101,7 +90,7 @@ func TestTheStorysAddressQueryAndTheRuleMadeOfIt(t *testing.T) {
 
 	rule := shippedRule(t, "rate-limit-address")
 	in := detect.Span{From: storyStart, To: storyStart.Add(4 * time.Minute)}
-	got, rejected := rule.Detections(storyRows(t, rule.SQL()), in)
+	got, rejected := rule.Detections(storyRows(t, ask, rule.SQL()), in)
 	if len(rejected) > 0 {
 		t.Errorf("rejected %v", rejected)
 	}
@@ -109,7 +98,7 @@ func TestTheStorysAddressQueryAndTheRuleMadeOfIt(t *testing.T) {
 		t.Errorf("detections = %+v, want the loud address, 60 lines in 2 windows", got)
 	}
 	rule.Threshold = 0
-	all, _ := rule.Detections(storyRows(t, rule.SQL()), in)
+	all, _ := rule.Detections(storyRows(t, ask, rule.SQL()), in)
 	if len(all) != 101 {
 		t.Errorf("%d addresses at threshold 0, want 60 + 40 + 1 in both shapes", len(all))
 	}
@@ -118,7 +107,9 @@ func TestTheStorysAddressQueryAndTheRuleMadeOfIt(t *testing.T) {
 // The story's second query: no address at all, the quoted uid only, requests
 // without an account as the loudest "account", and lines counted once for each SMS line.
 func TestTheStorysAccountQueryAndTheRuleMadeOfIt(t *testing.T) {
-	rows := storyRows(t, storyQuery(t, "accounts"))
+	t.Parallel()
+	ask := once(laptop(t))
+	rows := storyRows(t, ask, storyQuery(t, "accounts"))
 	if len(rows) == 0 {
 		t.Fatal("original: no rows")
 	}
@@ -135,7 +126,7 @@ func TestTheStorysAccountQueryAndTheRuleMadeOfIt(t *testing.T) {
 		`'"rate limit for true-client-ip": '`, `'rate limit for true-client-ip'`,
 	).Replace(storyQuery(t, "accounts"))
 	counts := map[string]string{}
-	for _, row := range storyRows(t, mended) {
+	for _, row := range storyRows(t, ask, mended) {
 		counts[row["uuid"]] = row["cnt"]
 	}
 	if diff := cmp.Diff(map[string]string{"nbNgQ01wRWiOSVcI2Y/hUw==": "240", "null": "180"}, counts); diff != "" {
@@ -143,7 +134,7 @@ func TestTheStorysAccountQueryAndTheRuleMadeOfIt(t *testing.T) {
 	}
 
 	rule := shippedRule(t, "sms-account")
-	got, rejected := rule.Detections(storyRows(t, rule.SQL()), detect.Span{From: storyStart, To: storyStart.Add(4 * time.Minute)})
+	got, rejected := rule.Detections(storyRows(t, ask, rule.SQL()), detect.Span{From: storyStart, To: storyStart.Add(4 * time.Minute)})
 	if len(got) != 1 || len(rejected) > 0 {
 		t.Fatalf("detections = %+v, rejected = %v, want one account", got, rejected)
 	}
@@ -154,7 +145,9 @@ func TestTheStorysAccountQueryAndTheRuleMadeOfIt(t *testing.T) {
 }
 
 func TestTheStorysCountryQueryRunsAsWritten(t *testing.T) {
-	for _, row := range storyRows(t, storyQuery(t, "countries")) {
+	t.Parallel()
+	ask := once(laptop(t))
+	for _, row := range storyRows(t, ask, storyQuery(t, "countries")) {
 		if strings.Trim(row["ip"], "[]") != "null" {
 			t.Errorf("original: countries %v, want [null], for it finds no address", row)
 		}
@@ -164,6 +157,7 @@ func TestTheStorysCountryQueryRunsAsWritten(t *testing.T) {
 // 5,000 addresses are 70 KB of array text: nothing between the query and the
 // evidence may cut it.
 func TestAnAccountsAddressesSurviveBeyondTwoKilobytes(t *testing.T) {
+	t.Parallel()
 	var lines []detecttest.Line
 	for i := range 5000 {
 		trace := fmt.Sprint("t", i)
@@ -185,6 +179,7 @@ func TestAnAccountsAddressesSurviveBeyondTwoKilobytes(t *testing.T) {
 // The service cuts values at 2 KB: a client with a very long user agent must not
 // be able to make the cut take away the quote behind it.
 func TestACutLineProvesNothing(t *testing.T) {
+	t.Parallel()
 	forged := "rate limit for true-client-ip: 203.0.113.9 trace_id: x"
 	var lines []detecttest.Line
 	for _, filler := range []string{"a", "地", "😀"} {

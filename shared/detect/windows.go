@@ -79,19 +79,13 @@ func Outward(from, to time.Time, window time.Duration) Span {
 	return Span{From: AlignDown(from, window), To: AlignUp(to, window)}
 }
 
-// chunks cuts a span into pieces of whole windows, each at most longest (but at
-// least a window), so that no single question grows with the time that was missed.
-func (s Span) chunks(window, longest time.Duration) []Span {
-	step := max(window, longest-longest%window)
-	var all []Span
-	for from := s.From; from.Before(s.To); from = from.Add(step) {
-		to := from.Add(step)
-		if to.After(s.To) {
-			to = s.To
-		}
-		all = append(all, Span{From: from, To: to})
+// first returns the beginning of a span: whole windows, at most longest but at least one.
+func (s Span) first(window, longest time.Duration) Span {
+	to := s.From.Add(max(window, longest-longest%window))
+	if to.After(s.To) {
+		to = s.To
 	}
-	return all
+	return Span{From: s.From, To: to}
 }
 
 // halves cuts a span of more than one window in two, on a window's edge.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,18 +41,32 @@ func Run(ctx context.Context, rule detect.Rule, service Service, clock func() ti
 	results := make([]Result, 0, len(rule.Tests))
 	for _, test := range rule.Tests {
 		started := clock()
-		lines := Lines(test)
-		result := Result{Rule: rule.ID, Test: test.Name, Lines: len(lines)}
-		detections, rejected, err := ask(ctx, rule, lines, service)
-		if err != nil {
+		result := Result{Rule: rule.ID, Test: test.Name, Lines: count(test)}
+		problems, err := one(ctx, rule, test, service)
+		if result.Problems = problems; err != nil {
 			result.Problems = []string{err.Error()}
-		} else {
-			result.Problems = append(compareDetections(test.Want, detections, rule.Subject.Kind), compareRejected(test.Rejected, rejected)...)
 		}
 		result.Took = clock().Sub(started)
 		results = append(results, result)
 	}
 	return results
+}
+
+// one runs one test and says what came out otherwise than wanted. An error means that
+// the log service gave no answer.
+func one(ctx context.Context, rule detect.Rule, test detect.Test, service Service) ([]string, error) {
+	found, rejected, err := ask(ctx, rule, Lines(test), service)
+	if err != nil {
+		return nil, err
+	}
+	return append(compareFound(test.Want, found, rule), compareRejected(test.Rejected, rejected)...), nil
+}
+
+func count(test detect.Test) (lines int) {
+	for _, l := range test.Lines {
+		lines += l.Repeat
+	}
+	return lines
 }
 
 // Lines writes out a test's lines: repeats become lines, {{n}} their number.
@@ -69,8 +84,11 @@ func Lines(test detect.Test) []Line {
 	return all
 }
 
+// found is what a rule made of the rows: detections by subject, campaigns by what is shared.
+type found map[string]detect.Campaign
+
 // ask asks about every window that a line stands in, as a run over that time would.
-func ask(ctx context.Context, rule detect.Rule, lines []Line, service Service) ([]threat.Detection, []detect.Rejected, error) {
+func ask(ctx context.Context, rule detect.Rule, lines []Line, service Service) (found, []detect.Rejected, error) {
 	first, last := lines[0].Time, lines[0].Time
 	for _, l := range lines {
 		if l.Time.Before(first) {
@@ -79,59 +97,89 @@ func ask(ctx context.Context, rule detect.Rule, lines []Line, service Service) (
 		if l.Time.After(last) {
 			last = l.Time
 		}
+		// What the rule asks for is a column of the logstore, whether or not a line has it.
+		for _, column := range rule.LogColumns() {
+			if _, ok := l.Fields[column]; !ok {
+				l.Fields[column] = ""
+			}
+		}
 	}
 	span := detect.Outward(first, last.Add(time.Second), rule.Window)
-	rows, err := service(ctx, lines, rule.SQL(), span.From.Add(-rule.Margin), span.To)
+	rows, err := service(ctx, lines, rule.SQL(), span.From.Add(-rule.Reach()), span.To)
 	if err != nil {
 		return nil, nil, fmt.Errorf("query: %w", err)
 	}
+	all := found{}
 	detections, rejected := rule.Detections(rows, span)
-	return detections, rejected, nil
+	for _, d := range detections {
+		all[d.Indicator.String()] = detect.Campaign{Detection: d}
+	}
+	campaigns, alsoRejected := rule.Campaigns(rows, span)
+	for _, c := range campaigns {
+		all[c.Value] = c
+	}
+	return all, append(rejected, alsoRejected...), nil
 }
 
-func compareDetections(want []detect.TestWant, got []threat.Detection, kind threat.Kind) []string {
+func compareFound(want []detect.TestWant, got found, rule detect.Rule) []string {
 	var problems []string
-	bySubject := make(map[string]threat.Detection, len(got))
-	for _, d := range got {
-		bySubject[d.Indicator.String()] = d
-	}
 	for _, w := range want {
-		subject := spelling(w.Subject, kind)
-		d, ok := bySubject[subject]
-		delete(bySubject, subject)
-		switch {
-		case !ok:
+		subject := spelling(w.Subject, rule.Subject)
+		d, ok := got[subject]
+		delete(got, subject)
+		if !ok {
 			problems = append(problems, fmt.Sprintf("%s: no detection, want count %d", w.Subject, w.Count))
 			continue
-		case d.Count != w.Count || d.Windows != w.Windows:
-			problems = append(problems, fmt.Sprintf("%s: count %d in %d windows, want %d in %d", w.Subject, d.Count, d.Windows, w.Count, w.Windows))
 		}
-		if w.Addresses == nil {
-			continue
-		}
-		wanted := make([]string, len(w.Addresses))
-		for i, a := range w.Addresses {
-			wanted[i] = spelling(a, threat.KindAddress)
-		}
-		var found []string
-		for _, a := range d.Evidence {
-			found = append(found, a.String())
-		}
-		slices.Sort(wanted)
-		slices.Sort(found)
-		if !slices.Equal(wanted, found) {
-			problems = append(problems, fmt.Sprintf("%s: addresses %q, want %q", w.Subject, found, wanted))
-		}
+		problems = append(problems, compareOne(w, d, rule)...)
 	}
-	for _, subject := range slices.Sorted(maps.Keys(bySubject)) {
-		problems = append(problems, fmt.Sprintf("%s: count %d, want no detection", subject, bySubject[subject].Count))
+	for _, subject := range slices.Sorted(maps.Keys(got)) {
+		problems = append(problems, fmt.Sprintf("%s: count %d, want no detection", subject, got[subject].Count))
 	}
 	return problems
 }
 
+func compareOne(w detect.TestWant, d detect.Campaign, rule detect.Rule) []string {
+	var problems []string
+	differs := func(format string, args ...any) {
+		problems = append(problems, w.Subject+": "+fmt.Sprintf(format, args...))
+	}
+	if d.Count != w.Count || d.Windows != w.Windows {
+		differs("count %d in %d windows, want %d in %d", d.Count, d.Windows, w.Count, w.Windows)
+	}
+	for what, n := range map[string][2]int64{
+		"also": {d.Also, w.Also}, "users": {int64(d.Users), int64(w.Users)}, "successes": {d.Successes, w.Successes}, "clients": {int64(d.Clients), int64(w.Clients)},
+	} {
+		if n[1] != 0 && n[0] != n[1] {
+			differs("%s %d, want %d", what, n[0], n[1])
+		}
+	}
+	addresses := make([]string, len(d.Evidence))
+	for i, a := range d.Evidence {
+		addresses[i] = a.String()
+	}
+	wantAddresses := make([]string, len(w.Addresses))
+	for i, a := range w.Addresses {
+		wantAddresses[i] = spelling(a, detect.Subject{Kind: threat.KindAddress})
+	}
+	tags := slices.DeleteFunc(slices.Clone(d.Tags), func(tag string) bool { return slices.Contains(rule.Tags, tag) })
+	for _, list := range []struct {
+		what      string
+		got, want []string
+		given     bool
+	}{{"addresses", addresses, wantAddresses, w.Addresses != nil}, {"accounts", d.Accounts, w.Accounts, w.Accounts != nil}, {"tags", tags, w.Tags, w.Tags != nil}} {
+		got, want := slices.Sorted(slices.Values(list.got)), slices.Sorted(slices.Values(list.want))
+		if list.given && !slices.Equal(got, want) {
+			differs("%s %q, want %q", list.what, got, want)
+		}
+	}
+	slices.Sort(problems)
+	return problems
+}
+
 // spelling is how an indicator writes what a test names.
-func spelling(subject string, kind threat.Kind) string {
-	if kind == threat.KindAccount {
+func spelling(subject string, kind detect.Subject) string {
+	if kind.Kind != threat.KindAddress {
 		return subject
 	}
 	ind, err := threat.ParseAddress(subject)
@@ -154,3 +202,13 @@ func compareRejected(want []string, got []detect.Rejected) []string {
 	}
 	return []string{fmt.Sprintf("rejected %q, want %q", found, wanted)}
 }
+
+// The addresses that rule tests take for known to be malicious.
+var (
+	unsafe4 = netip.MustParsePrefix("203.0.113.64/26")
+	unsafe6 = netip.MustParsePrefix("2001:db8:bad::/48")
+)
+
+// Unsafe is what security_check_ip answers in rule tests: the addresses
+// 203.0.113.64 to 203.0.113.127 and those of 2001:db8:bad::/48 are unsafe, and nobody else is.
+func Unsafe(addr netip.Addr) bool { return unsafe4.Contains(addr.Unmap()) || unsafe6.Contains(addr) }
