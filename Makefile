@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 
 # Alibaba Cloud's functions; AWS's are known to template.yaml.
-FC_FUNCTIONS := detect webhook sync-alibaba-waf sync-tencent
+FC_FUNCTIONS := detect webhook sync-alibaba-waf sync-tencent refresh-intel
 LAMBDA_FUNCTIONS := sync-aws-waf
 
 GOLANGCI := build/tools/golangci-lint

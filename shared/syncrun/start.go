@@ -12,6 +12,7 @@ import (
 
 	"github.com/tracewall/tracewall/shared/blocklist/redisstore"
 	"github.com/tracewall/tracewall/shared/enforce"
+	"github.com/tracewall/tracewall/shared/enrich/threatintel/intelstore"
 	"github.com/tracewall/tracewall/shared/settings"
 	"github.com/tracewall/tracewall/shared/telemetry"
 )
@@ -42,7 +43,12 @@ func Open(ctx context.Context, f Function, s Settings, out io.Writer, format tel
 	if err != nil {
 		return nil, err
 	}
-	f.List, f.Enforce, f.Wait, f.Now = list, s.Enforce, s.Wait, time.Now
+	ranges, err := intelstore.Open(ctx, s.RedisURL.Reveal(), time.Now)
+	if err != nil {
+		return nil, err
+	}
+	// What is published for crawlers and partners is spared on the walls, too.
+	f.List, f.Enforce, f.Wait, f.Now = intelstore.List{Store: list, Ranges: ranges}, s.Enforce, s.Wait, time.Now
 	f.Log, f.Metrics = telemetry.New(out, f.Name), telemetry.NewMetrics(out, time.Now, format, f.Name)
 	return &f, nil
 }
