@@ -3,12 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"time"
 
+	"github.com/tracewall/tracewall/scripts/tracewall/internal/report"
 	"github.com/tracewall/tracewall/shared/allowlist"
 	"github.com/tracewall/tracewall/shared/blocklist"
 )
@@ -22,15 +22,25 @@ shows it. It is read whole or not at all: one bad line, and the stored list stay
   account:loadtest-1   owner=qa the nightly load test
 
 It is checked when verdicts are made and again when firewalls are written: somebody who is
-allowlisted while blocked leaves the firewalls at their next sync.`
+allowlisted while blocked leaves the firewalls at their next sync.
+
+A list that covers more than half a percent of all public addresses is not saved: attackers rent
+there too, and a range that lost a digit looks just like it. --wide saves it all the same.
+
+--check says how much the list covers and names the entries that have ended, end within --days, have
+no owner or no reason, or are wide. With --file it checks that file and saves nothing. The exit code is
+1 if there is something to look at.`
 
 // maxAllowBytes is more than allowlist.Parse takes, so that its own message about size is the one that is seen.
 const maxAllowBytes = 2 << 20
 
 func runAllow(ctx context.Context, a *app, args []string) error {
-	fs := a.newFlags("allow [--file FILE] [--json]", allowText)
+	fs := a.newFlags("allow [--file FILE [--wide]] [--check [--days N]] [--json]", allowText)
 	file := fs.String("file", "", "replace the stored allowlist by `FILE` (\"-\" is standard input)")
-	asJSON := fs.Bool("json", false, "print one JSON object: {\"entries\":[{\"subject\",\"kind\",\"owner\",\"reason\",\"until\"}]}")
+	asJSON := fs.Bool("json", false, "print one JSON object: {\"entries\":[{\"subject\",\"kind\",\"owner\",\"reason\",\"until\"}]};\nwith --check: {\"coverage\":{…},\"findings\":[{\"subject\",\"problems\"}]}")
+	check := fs.Bool("check", false, "look for what has decayed; change nothing")
+	days := fs.Int("days", 30, "with --check: name entries that end within `N` days")
+	wide := fs.Bool("wide", false, "with --file: save a list that covers much of the Internet")
 	rest, err := a.parse(fs, args)
 	if err != nil {
 		return err
@@ -38,10 +48,19 @@ func runAllow(ctx context.Context, a *app, args []string) error {
 	if err := noMore(rest); err != nil {
 		return err
 	}
+	if *days < 0 || *days > maxDays {
+		return usagef("--days %d: want 0 to %d", *days, maxDays)
+	}
 	var list allowlist.List
 	if *file != "" {
 		if list, err = a.readAllowlist(*file); err != nil {
 			return err
+		}
+		if *check {
+			return a.checkAllowlist(list, *days, *asJSON)
+		}
+		if err := list.Coverage().Check(allowlist.MaxShare); err != nil && !*wide {
+			return guardError{fmt.Errorf("nothing was saved: %w (--wide saves it all the same)", err)}
 		}
 	}
 	store, err := a.openStore(ctx)
@@ -57,10 +76,12 @@ func runAllow(ctx context.Context, a *app, args []string) error {
 		return fmt.Errorf("read allowlist: %w", explain(err))
 	}
 	switch {
+	case *check:
+		return a.checkAllowlist(list, *days, *asJSON)
 	case *asJSON:
 		return a.allowJSON(list)
 	case *file != "":
-		fmt.Fprintf(a.stdout, "allowlist saved: %d entries\n", list.Len())
+		fmt.Fprintf(a.stdout, "allowlist saved: %d entries\nthey cover %s\n", list.Len(), list.Coverage())
 		if list.Len() == 0 {
 			fmt.Fprintln(a.stdout, "it is empty: nobody will be spared")
 		}
@@ -135,5 +156,5 @@ func (a *app) allowJSON(list allowlist.List) error {
 		}
 		out.Entries = append(out.Entries, j)
 	}
-	return errors.Join(json.NewEncoder(a.stdout).Encode(out))
+	return errors.Join(report.EncodeJSON(a.stdout, out))
 }

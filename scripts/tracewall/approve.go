@@ -5,13 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 	"unicode"
 
 	"github.com/tracewall/tracewall/scripts/tracewall/internal/report"
 	"github.com/tracewall/tracewall/shared/blocklist"
+	"github.com/tracewall/tracewall/shared/detect"
 	"github.com/tracewall/tracewall/shared/enforce"
+	"github.com/tracewall/tracewall/shared/threat"
 	"github.com/tracewall/tracewall/shared/waf"
 )
 
@@ -23,14 +26,22 @@ aws-waf --yes-really does it at once, without bounds.
 Look first: tracewall sync aws-waf --dry-run --target TARGET shows the plan. A list that is suddenly
 much smaller is more often a broken list than a peaceful night.
 
+tracewall approve detect does the same for detect's own brake: when a run would have put too many on the list at once (in all,
+of one country, of one network, of those who make the ordinary requests), it puts nobody there and fails. What was held is shown,
+the worst first; the approval is for so many new ones and no more, and is used by the next run that the brake would hold. Detect reads
+the same time again, so that nothing is lost by waiting.
+
 Nothing is stored when nothing is held: the exit code is then 2.
 
---json prints one object: {"target","held":{"add","release","unexplained","holds","reason"},"held_at","approved_until"}.`
+--json prints one object: {"target","held":{"add","release","unexplained","holds","reason"},"held_at","approved_until"}, and for detect
+"run" and "list":[{as in reports: "indicator","kind","rules":[],"score","reason",…}], at most 10,000.`
 
 // approveStore is what approving needs of the blocklist's store.
 type approveStore interface {
 	Status(ctx context.Context, target string) ([]byte, error)
 	SaveApproval(ctx context.Context, target string, a blocklist.Approval) error
+	Run(ctx context.Context, id string) ([]byte, error)
+	Histories(ctx context.Context, now time.Time, inds []threat.Indicator) (map[threat.Indicator]blocklist.History, error)
 }
 
 // approved is what was approved.
@@ -42,15 +53,16 @@ type approved struct {
 }
 
 func runApprove(ctx context.Context, a *app, args []string) error {
-	fs := a.newFlags("approve TARGET [--json]", approveText)
+	fs := a.newFlags("approve TARGET|detect [--json]", approveText)
 	asJSON := fs.Bool("json", false, "print one JSON object")
+	accounts := fs.Bool("accounts", false, "show accounts whole")
 	rest, err := a.parse(fs, args)
 	if err != nil {
 		return err
 	}
 	switch {
 	case len(rest) == 0:
-		return usagef("no target is named: want a name from one of %s", targetSettings())
+		return usagef("no target is named: want a name from one of %s, or detect", targetSettings())
 	case len(rest) > 1:
 		return usagef("argument %q: want one target", rest[1])
 	}
@@ -59,12 +71,15 @@ func runApprove(ctx context.Context, a *app, args []string) error {
 		return err
 	}
 	defer store.Close()
+	if rest[0] == detect.ApprovalTarget {
+		return a.approveDetect(ctx, store, *asJSON, *accounts)
+	}
 	done, err := a.approve(ctx, store, rest[0])
 	if err != nil {
 		return err
 	}
 	if *asJSON {
-		return json.NewEncoder(a.stdout).Encode(done)
+		return report.EncodeJSON(a.stdout, done)
 	}
 	h := done.Held
 	fmt.Fprintf(a.stdout, "%s was held at %s: %s\n", report.Safe(done.Target), stamp(done.HeldAt), report.Safe(h.Reason))
@@ -125,10 +140,14 @@ func findStatus(ctx context.Context, store approveStore, name string) (key strin
 	}
 }
 
-// user is who is typing, as far as the environment tells; it is for people who read it later.
+// user is who is typing, and where, as far as the environment tells; it is for people who read it later.
 func (a *app) user() string {
 	name, _ := a.lookup("USER")
-	if len(name) > 64 || strings.ContainsFunc(name, func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsPrint(r) }) {
+	host, err := os.Hostname()
+	if err == nil && host != "" && name != "" {
+		name += "@" + host
+	}
+	if len(name) > 128 || strings.ContainsFunc(name, func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsPrint(r) }) {
 		return ""
 	}
 	return name

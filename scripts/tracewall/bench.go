@@ -22,6 +22,8 @@ const benchText = `Measures, on this machine, through the real SDKs and the func
              from detect's return), and by the deployed schedules (computed from the measured run times and every
              phase of the timers: measuring it would take hours)
   lines      lines per second of tracewall local --once over a story file, from process start to exit
+  replay     lines per second of tracewall backtest --all over a combined log, from process start to exit, its CPU time
+             and its largest size in memory; beside it GoAccess and fail2ban-regex over the same log, if they are on the PATH
   functions  milliseconds from an event in to its result out, cold (a new process) and warm
   redis      seconds to write and to read 1,000,000 entries in a real Redis, if redis-server is on the PATH
 
@@ -35,6 +37,7 @@ type benchResult struct {
 	FromDetect       *spread              `json:"latency_from_detect_staying_s,omitempty"`
 	FromDetectMinute *spread              `json:"latency_from_detect_minute_s,omitempty"`
 	Lines            *linesResult         `json:"lines,omitempty"`
+	Replay           *replayResult        `json:"replay,omitempty"`
 	Functions        map[string]coldWarm  `json:"functions_ms,omitempty"`
 	Redis            *redisResult         `json:"redis_s,omitempty"`
 	Skipped          map[string]string    `json:"skipped,omitempty"`
@@ -85,12 +88,12 @@ func (f benchFlags) wants(part string) bool {
 }
 
 func runBench(ctx context.Context, a *app, args []string) error {
-	fs := a.newFlags("bench [--only latency,lines,functions,redis] [--json]", benchText)
+	fs := a.newFlags("bench [--only latency,lines,replay,functions,redis] [--json]", benchText)
 	var f benchFlags
 	fs.BoolVar(&f.json, "json", false, "print one JSON object")
 	fs.StringVar(&f.only, "only", "", "measure these `parts` only, with commas between them")
 	fs.IntVar(&f.rounds, "rounds", 20, "how `often` latency and functions are measured")
-	fs.IntVar(&f.lines, "lines", 1_000_000, "how `many` lines the story file has")
+	fs.IntVar(&f.lines, "lines", 1_000_000, "how `many` lines the story file and the combined log have")
 	fs.IntVar(&f.entries, "entries", 1_000_000, "how `many` entries are written to Redis")
 	fs.DurationVar(&f.latency, "waf-latency", 50*time.Millisecond, "how `long` the local AWS WAF takes for each call")
 	rest, err := a.parse(fs, args)
@@ -101,12 +104,12 @@ func runBench(ctx context.Context, a *app, args []string) error {
 		return err
 	}
 	parts := map[string]func(context.Context, benchFlags, *benchResult) error{
-		"latency": a.benchLatency, "lines": a.benchLines, "functions": a.benchFunctions, "redis": a.benchRedis,
+		"latency": a.benchLatency, "lines": a.benchLines, "replay": a.benchReplay, "functions": a.benchFunctions, "redis": a.benchRedis,
 	}
 	if f.only != "" {
 		for part := range strings.SplitSeq(f.only, ",") {
 			if parts[part] == nil {
-				return usagef("--only %q: want latency, lines, functions or redis", part)
+				return usagef("--only %q: want latency, lines, replay, functions or redis", part)
 			}
 		}
 	}
@@ -114,7 +117,7 @@ func runBench(ctx context.Context, a *app, args []string) error {
 		return usagef("--rounds, --entries and --lines: want at least 1, 1 and 5000, and at most 1000 rounds")
 	}
 	res := benchResult{Skipped: map[string]string{}, Settings: map[string]any{"rounds": f.rounds, "waf_call_ms": f.latency.Milliseconds()}, samples: map[string][]float64{}}
-	for _, part := range []string{"lines", "latency", "functions", "redis"} {
+	for _, part := range []string{"lines", "replay", "latency", "functions", "redis"} {
 		if f.wants(part) {
 			if err := parts[part](ctx, f, &res); err != nil {
 				return fmt.Errorf("%s: %w", part, err)
@@ -159,6 +162,9 @@ func (r benchResult) print(w io.Writer, f benchFlags) {
 	}
 	if l := r.Lines; l != nil {
 		row(fmt.Sprintf("tracewall local --once, %s lines, %.0f MB", report.Number(l.Lines), l.Megabytes), fmt.Sprintf("%s lines/s (best %s)", report.Number(int64(l.PerSecond)), report.Number(int64(l.Best))))
+	}
+	if r.Replay != nil {
+		r.Replay.rows(row)
 	}
 	for _, name := range []string{"detect", "webhook", "sync-aws-waf"} {
 		if c, ok := r.Functions[name]; ok {

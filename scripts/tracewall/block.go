@@ -20,7 +20,8 @@ IPv6 /32: all such lines are told (the first 20 by name), unless --skip-bad leav
 Who is on the allowlist is never blocked: they are told, the others are blocked, and the exit
 code is 3. Without any stored allowlist nobody is blocked (see tracewall allow).
 
-Blocking somebody again makes their term end later, never earlier. A long list is written in
+Blocking somebody again makes their term end later, never earlier; who was only to be challenged is blocked for
+this term. It ends the cool-off of an unblock. A long list is written in
 batches of 5,000; when Redis fails in between, the message says how many were written, and
 running the same command again does the rest.`
 
@@ -70,7 +71,7 @@ func (a *app) refuseBad(s *subjects, skip bool) error {
 }
 
 func (a *app) block(ctx context.Context, s subjects, term time.Duration, reason string) error {
-	store, err := a.openStore(ctx)
+	store, err := a.openList(ctx)
 	if err != nil {
 		return err
 	}
@@ -94,12 +95,16 @@ func (a *app) block(ctx context.Context, s subjects, term time.Duration, reason 
 			return fmt.Errorf("%d of %d written: %w", done, len(wanted), explain(err))
 		}
 		sum.Added, sum.Extended, sum.Unchanged = sum.Added+changes.Added, sum.Extended+changes.Extended, sum.Unchanged+changes.Unchanged
+		sum.Upgraded += changes.Upgraded
 		done += len(part)
 		line.Update("blocking", int64(done), int64(len(wanted)), "entries")
 	}
 	line.Done()
 	fmt.Fprintf(a.stdout, "%d blocked until %s: %d new, %d extended, %d already so\n",
 		len(wanted), now.Add(term).Format(time.RFC3339), sum.Added, sum.Extended, sum.Unchanged)
+	if sum.Upgraded > 0 {
+		fmt.Fprintf(a.stdout, "%d were only to be challenged so far\n", sum.Upgraded)
+	}
 	if s.twice > 0 {
 		fmt.Fprintf(a.stdout, "%d were named more than once\n", s.twice)
 	}

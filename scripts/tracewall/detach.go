@@ -62,7 +62,7 @@ func (a *app) detach(ctx context.Context, from cloudTargets, f syncFlags) error 
 		}
 	}
 	if f.json {
-		errs = append(errs, json.NewEncoder(a.stdout).Encode(struct {
+		errs = append(errs, report.EncodeJSON(a.stdout, struct {
 			DryRun  bool       `json:"dry_run"`
 			Targets []detached `json:"targets"`
 		}{f.dryRun, all}))

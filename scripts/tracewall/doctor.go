@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -67,7 +66,7 @@ func runDoctor(ctx context.Context, a *app, args []string) error {
 		checks = append(checks, a.examineCloud(ctx, c)...)
 	}
 	if *asJSON {
-		err = json.NewEncoder(a.stdout).Encode(struct {
+		err = report.EncodeJSON(a.stdout, struct {
 			AsOf   time.Time `json:"as_of"`
 			Checks []checked `json:"checks"`
 		}{a.now().UTC().Truncate(time.Second), checks})
@@ -94,7 +93,7 @@ func (a *app) examineStore(ctx context.Context) []checked {
 	if url, _ := a.lookup("REDIS_URL"); url == "" {
 		return one(waf.CheckUnknown, "REDIS_URL is not set, so the blocklist was not looked at")
 	}
-	store, err := a.openStore(ctx)
+	store, err := a.openList(ctx)
 	if err != nil {
 		return one(waf.CheckFail, "%v", err)
 	}
@@ -104,7 +103,7 @@ func (a *app) examineStore(ctx context.Context) []checked {
 	}
 	allow, err := store.Allowlist(ctx)
 	if err != nil {
-		return one(waf.CheckFail, "no wall is changed without an allowlist: %v; tracewall allow saves one", err)
+		return one(waf.CheckFail, "no wall is changed without an allowlist: %v", explain(err))
 	}
 	return one(waf.CheckOK, "it answers; the allowlist has %d entries", len(allow.Entries()))
 }

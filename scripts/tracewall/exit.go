@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 
+	"github.com/tracewall/tracewall/shared/allowlist"
 	"github.com/tracewall/tracewall/shared/blocklist"
+	"github.com/tracewall/tracewall/shared/enrich/threatintel"
+	"github.com/tracewall/tracewall/shared/enrich/threatintel/intelstore"
 	"github.com/tracewall/tracewall/shared/waf"
 )
 
@@ -21,6 +24,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitInterrupted
 	case errors.As(err, &guard),
 		errors.Is(err, blocklist.ErrNoEpoch), errors.Is(err, blocklist.ErrDamaged), errors.Is(err, blocklist.ErrNoAllowlist),
+		errors.Is(err, intelstore.ErrLost), errors.Is(err, intelstore.ErrNotLoaded), errors.Is(err, threatintel.ErrUnreadable), errors.Is(err, allowlist.ErrTooWide),
 		errors.Is(err, waf.ErrEpoch), errors.Is(err, waf.ErrStale), errors.Is(err, waf.ErrHeld), errors.Is(err, waf.ErrDrift),
 		errors.Is(err, waf.ErrPreflight), errors.Is(err, waf.ErrManaged):
 		return exitGuard

@@ -2,23 +2,29 @@ package main
 
 import (
 	"context"
-	"encoding/json"
+	"flag"
+	"strings"
 	"time"
 
+	"github.com/tracewall/tracewall/scripts/tracewall/internal/report"
 	"github.com/tracewall/tracewall/shared/allowlist"
 	"github.com/tracewall/tracewall/shared/blocklist"
 	"github.com/tracewall/tracewall/shared/blocklist/redisstore"
 	"github.com/tracewall/tracewall/shared/threat"
 )
 
-const explainText = `Says why an address is blocked, or why it is not: its entry on the blocklist, the ranges around it that are on
-the list, who has allowlisted it, and for each firewall target what the last run knows of it:
+const explainText = `Says why an address or an account is blocked, or why it is not. ACCOUNT is a bare name, or account:NAME for one that looks like an
+address. From the list: its entry, the ranges around it, its past, who has allowlisted it. From the last time that a run of detect
+judged it: the score and what it is made of, each rule with its version, its count against its threshold, its query and some of the
+lines that it rests on, what speaks for the address, and where to find all the lines. And for each firewall target what the last
+run knows of it:
 
   enforced  on the wall, and the wall was proven to act on it
   pending   wanted, but not (known to be) in force yet; the reason says what is missing
   overflow  wanted, but there is no room; everything that is in force is more urgent
   rejected  wanted, but the firewall or a guard refuses it; the reason says why
   spared    on the blocklist, but the allowlist lets it through
+  unchallenged  on the blocklist only to be challenged, and this target blocks
   unwanted  not on the blocklist
   leaving   not on the blocklist any more, and still on the wall until its next run
 
@@ -26,8 +32,15 @@ An IPv6 address is explained by its /64, by which tracewall judges. A range also
 inside of it. It asks Redis only and changes nothing; what it says of a firewall is what the target's last run
 proved, and as old as that run, whose time it tells. tracewall sync CLOUD --verify proves anew.
 
+A case is kept for two weeks after the block that it led to, or for a week when it led to none; a thousand of the latter each run.
+tracewall why-not asks the same and answers what keeps it from being blocked.
+
 --json prints one object: {"indicator","asked","as_of","listed","entry":{as in list},"around":[entries],"inside":[],
-"inside_total","allowlisted","past":{"ended_at","unblocked_at","strikes"},"targets":[{"kind","name","state","reason","by","as_of",
+"inside_total","allowlisted","past":{"ended_at","unblocked_at","cool_off","strikes"},"case":{"run","at","verdict":"observe|challenge|block|
+spared|held","score","parts":[{"name","points","text"}],"severity","tags":[],"reason","spared","mode","rules":[{"id","version","title",
+"action","reason","count","windows","threshold","first_seen","last_seen","logstore","from","to","search","query": its sha256,"query_text",
+"query_note","samples":[],"accounts":[],"addresses"}],"facts":{"ordinary","users","successes"},"intelligence":[{"source","category",
+"confidence","seen"}],"strikes","expires_at","country","network"},"case_note","targets":[{"kind","name","state","reason","by","as_of",
 "generation","behind","proof":{"as_of","effective","reasons":[],"web_acls":[{"name","rule","priority","action","behind":[],
 "ahead":[],"resources":[],"resource_count"}]},"held","drift":[],"error"}]}. What is not known is absent or null.`
 
@@ -37,6 +50,7 @@ type explainStore interface {
 	Allowlist(ctx context.Context) (allowlist.List, error)
 	Groups(ctx context.Context) ([]string, error)
 	Status(ctx context.Context, target string) ([]byte, error)
+	Case(ctx context.Context, ind threat.Indicator) (blocklist.Case, bool, error)
 }
 
 // explained is all that can be said of one Indicator.
@@ -51,6 +65,8 @@ type explained struct {
 	InsideTotal int               `json:"inside_total"`
 	Allowlisted string            `json:"allowlisted"` // by whom, in words; "" if not
 	Past        past              `json:"past"`
+	Case        *toldCase         `json:"case"`
+	CaseNote    string            `json:"case_note,omitempty"` // why there is no case that can be read
 	Targets     []explainedTarget `json:"targets"`
 
 	ind  threat.Indicator
@@ -60,28 +76,19 @@ type explained struct {
 type past struct {
 	EndedAt     *time.Time `json:"ended_at,omitempty"`
 	UnblockedAt *time.Time `json:"unblocked_at,omitempty"`
+	CoolOff     *time.Time `json:"cool_off,omitempty"` // up to when that unblock holds
 	Strikes     int        `json:"strikes"`
 }
 
 func runExplain(ctx context.Context, a *app, args []string) error {
-	fs := a.newFlags("explain ADDRESS [--json]", explainText)
+	fs := a.newFlags("explain ADDRESS|ACCOUNT [--json]", explainText)
 	asJSON := fs.Bool("json", false, "print one JSON object")
 	accounts := fs.Bool("accounts", false, "show accounts whole")
-	rest, err := a.parse(fs, args)
+	ind, err := a.parseOne(fs, args)
 	if err != nil {
 		return err
 	}
-	switch {
-	case len(rest) == 0:
-		return usagef("nobody is named: want an address")
-	case len(rest) > 1:
-		return usagef("argument %q: want one address", rest[1])
-	}
-	ind, err := parseSubject(rest[0])
-	if err != nil {
-		return usagef("%.80q: %w: want an address, a range or account:NAME", rest[0], err)
-	}
-	store, err := a.openStore(ctx)
+	store, err := a.openList(ctx)
 	if err != nil {
 		return err
 	}
@@ -101,10 +108,41 @@ func runExplain(ctx context.Context, a *app, args []string) error {
 		}
 	}
 	if *asJSON {
-		return json.NewEncoder(a.stdout).Encode(x)
+		return report.EncodeJSON(a.stdout, x)
 	}
 	x.print(a.stdout, *accounts)
 	return nil
+}
+
+// parseOne reads the one address or account that explain and why-not are about.
+func (a *app) parseOne(fs *flag.FlagSet, args []string) (threat.Indicator, error) {
+	rest, err := a.parse(fs, args)
+	switch {
+	case err != nil:
+		return threat.Indicator{}, err
+	case len(rest) == 0:
+		return threat.Indicator{}, usagef("nobody is named: want an address or an account")
+	case len(rest) > 1:
+		return threat.Indicator{}, usagef("argument %q: want one address or account", rest[1])
+	}
+	ind, err := parseSubject(rest[0])
+	if err != nil && !likeAddress(rest[0]) {
+		if account, accountErr := threat.Account(rest[0]); accountErr == nil {
+			return account, nil
+		}
+	}
+	if err != nil {
+		return threat.Indicator{}, usagef("%.80q: %w: want an address, a range, an account or account:NAME", rest[0], err)
+	}
+	return ind, nil
+}
+
+// likeAddress tells whether text was meant as an address, so that a slip of the finger in
+// one is no account.
+func likeAddress(text string) bool {
+	return strings.ContainsAny(text, ".:") && !strings.ContainsFunc(text, func(r rune) bool {
+		return !strings.ContainsRune("0123456789abcdefABCDEF.:/[]%", r)
+	}) || strings.HasPrefix(text, "ip:") || strings.HasPrefix(text, "account:")
 }
 
 // explain gathers what the list, the allowlist and the targets' last runs say of an Indicator.
@@ -141,6 +179,9 @@ func (a *app) explain(ctx context.Context, store explainStore, ind threat.Indica
 		return x, err
 	}
 	x.Allowlisted, _ = allow.Covers(x.ind, now)
+	if err := a.readCase(ctx, store, &x); err != nil {
+		return x, err
+	}
 	if x.ind.Kind() != threat.KindAddress {
 		return x, nil // no firewall knows accounts
 	}
@@ -167,6 +208,7 @@ func pastOf(p blocklist.Past) past {
 		at = at.UTC()
 		return &at
 	}
+	out.CoolOff = moment(p.CoolOff)
 	if out.UnblockedAt = moment(p.Released); p.Until.After(p.Released) || out.UnblockedAt == nil {
 		out.EndedAt = moment(p.Until)
 	}
@@ -179,6 +221,6 @@ func listedOf(e blocklist.Entry) listed {
 		Indicator: e.Indicator.String(), Kind: e.Indicator.Kind().String(), Source: e.Source, Severity: e.Severity,
 		Rules: some(e.Rules), Reason: e.Reason, Count: e.Count, FirstSeen: e.FirstSeen.UTC(), LastSeen: e.LastSeen.UTC(),
 		Countries: some(e.Countries), Accounts: some(e.Accounts), Addresses: e.Addresses,
-		Since: e.Since.UTC(), ExpiresAt: e.ExpiresAt.UTC(), Strikes: e.Strikes,
+		Since: e.Since.UTC(), ExpiresAt: e.ExpiresAt.UTC(), Strikes: e.Strikes, Challenge: e.Challenge, Score: e.Score, Tags: some(e.Tags),
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/tracewall/tracewall/shared/allowlist"
 	"github.com/tracewall/tracewall/shared/blocklist"
 	"github.com/tracewall/tracewall/shared/blocklist/redisstore"
+	"github.com/tracewall/tracewall/shared/detect"
 	"github.com/tracewall/tracewall/shared/enforce"
 	"github.com/tracewall/tracewall/shared/threat"
 	"github.com/tracewall/tracewall/shared/waf"
@@ -37,8 +38,16 @@ func TestNothingThatExplainPrintsIsRaw(t *testing.T) {
 			}}},
 		}},
 	}
+	x.Case = &toldCase{
+		Case: detect.Case{
+			Indicator: nasty, Kind: "ip", Verdict: nasty, Mode: nasty, Parts: []detect.Part{{Name: nasty, Text: nasty}}, Reason: nasty, Spared: nasty, Tags: []string{nasty},
+			Intelligence: []detect.CaseHit{{Source: nasty, Category: nasty}}, Country: nasty, Network: nasty, Facts: &detect.Facts{},
+		},
+		Rules: []toldRule{{detect.CaseRule{ID: nasty, Title: nasty, Action: nasty, Reason: nasty, Logstore: nasty, Search: nasty, Query: nasty, Samples: []string{nasty + " mallory-the-great"}, Accounts: []string{"mallory-the-great", nasty}, Addresses: 2}, nasty, ""}, {Note: nasty}},
+	}
 	var out bytes.Buffer
 	x.print(&out, false)
+	unblocked{explained: x, Answers: []answer{{"held", nasty, nasty}}, Run: &lastRun{Mode: nasty}}.print(&out, false)
 	for i, line := range strings.Split(out.String(), "\n") {
 		if strings.ContainsFunc(line, func(r rune) bool { return !unicode.IsPrint(r) }) {
 			t.Errorf("line %d is raw: %q", i+1, line)
@@ -76,6 +85,7 @@ type fakeExplained struct {
 	allow  string
 	groups []string
 	status map[string]string
+	kept   string // the case's JSON
 }
 
 func (f fakeExplained) About(context.Context, time.Time, threat.Indicator) (redisstore.About, error) {
@@ -93,6 +103,10 @@ func (f fakeExplained) Status(_ context.Context, target string) ([]byte, error) 
 		return []byte(text), nil
 	}
 	return nil, blocklist.ErrNoReport
+}
+
+func (f fakeExplained) Case(context.Context, threat.Indicator) (blocklist.Case, bool, error) {
+	return blocklist.Case{Text: []byte(f.kept)}, f.kept != "", nil
 }
 
 func TestEveryTargetHasItsOwnAnswer(t *testing.T) {

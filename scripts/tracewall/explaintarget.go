@@ -16,10 +16,12 @@ import (
 
 // States of an Indicator at a target beside those of package enforce.
 const (
-	stateSpared   enforce.State = "spared"
-	stateUnwanted enforce.State = "unwanted"
-	stateLeaving  enforce.State = "leaving"
-	stateUnknown  enforce.State = "unknown"
+	stateSpared enforce.State = "spared"
+	// stateUnchallenged: only to be challenged, and the target blocks.
+	stateUnchallenged enforce.State = "unchallenged"
+	stateUnwanted     enforce.State = "unwanted"
+	stateLeaving      enforce.State = "leaving"
+	stateUnknown      enforce.State = "unknown"
 )
 
 // explainedTarget is what one target's last run knows of the Indicator.
@@ -119,13 +121,31 @@ func (x explained) judged(t explainedTarget, s *enforce.Status) explainedTarget 
 	}
 	rank := []enforce.State{enforce.StateEnforced, enforce.StatePending, enforce.StateRejected, enforce.StateOverflow}
 	best := len(rank)
+	if !slices.ContainsFunc(x.list, func(e blocklist.Entry) bool { return s.Challenges || !e.Challenge }) {
+		t.State, t.By = stateUnchallenged, x.list[0].Indicator.String()
+		t.Reason = "it is only to be challenged, and this target blocks (or its action is not known here)"
+		return t
+	}
 	for _, e := range x.list {
+		if e.Challenge && !s.Challenges {
+			continue
+		}
 		state, reason := s.StateOf(e.Indicator.Prefix())
 		if at := slices.Index(rank, state); at >= 0 && at < best {
 			best, t.State, t.Reason, t.By = at, state, reason, e.Indicator.String()
 		}
 	}
 	return t
+}
+
+// unchallenged tells whether nobody does what the list asks for, since no target challenges.
+func (x explained) unchallenged() bool {
+	for _, e := range x.list {
+		if !e.Challenge {
+			return false
+		}
+	}
+	return x.Listed && len(x.Targets) > 0 && !slices.ContainsFunc(x.Targets, func(t explainedTarget) bool { return t.State != stateUnchallenged })
 }
 
 // single tells whether the Indicator is one address, or an IPv6 /64, which the

@@ -17,9 +17,7 @@ const mostResources = 5
 
 // print says it for people. Everything that came from a log, a list or a cloud is escaped.
 func (x explained) print(w io.Writer, accounts bool) {
-	line := func(what, format string, args ...any) {
-		fmt.Fprintf(w, "  %-12s %s\n", what, report.Safe(fmt.Sprintf(format, args...)))
-	}
+	line := x.liner(w)
 	fmt.Fprintln(w, report.Safe(x.title(accounts)))
 	switch {
 	case x.Entry != nil:
@@ -47,11 +45,25 @@ func (x explained) print(w io.Writer, accounts bool) {
 	} else {
 		line("allowlist", "no")
 	}
+	if x.Past.CoolOff != nil && x.Past.CoolOff.After(x.AsOf) {
+		line("cool-off", "until %s: offences before then do not bring it back", stamp(*x.Past.CoolOff))
+	}
+	x.printCase(w, accounts)
 	for _, t := range x.Targets {
 		t.print(w, x.AsOf)
 	}
+	if x.unchallenged() {
+		line("unchallenged", "no target challenges: it is on the list and nothing happens to it. An AWS target with action challenge or captcha would")
+	}
 	if len(x.Targets) == 0 && x.ind.Kind() == threat.KindAddress {
 		line("firewalls", "no target is known: nothing was synced yet, and none of %s is set", targetSettings())
+	}
+}
+
+// liner returns what prints a line under the title, escaped.
+func (explained) liner(w io.Writer) func(what, format string, args ...any) {
+	return func(what, format string, args ...any) {
+		fmt.Fprintf(w, "  %-12s %s\n", what, report.Safe(fmt.Sprintf(format, args...)))
 	}
 }
 
@@ -70,8 +82,12 @@ func (x explained) title(accounts bool) string {
 }
 
 func (x explained) printEntry(line func(string, string, ...any), e listed, accounts bool) {
-	line("blocklist", "yes: %s", why(e))
-	line("", "%s, severity %s, count %d, strike %d", e.Source, e.Severity, e.Count, e.Strikes)
+	on := "yes"
+	if e.Challenge {
+		on = "yes, to be challenged and not blocked"
+	}
+	line("blocklist", "%s: %s", on, why(e))
+	line("", "%s, severity %s, count %d, strike %d%s", e.Source, e.Severity, e.Count, e.Strikes, scoreTold(e.Score))
 	line("since", "%s, ends %s, in %s", stamp(e.Since), stamp(e.ExpiresAt), left(e.ExpiresAt.Sub(x.AsOf)))
 	if !e.FirstSeen.IsZero() {
 		line("seen", "%s to %s", stamp(e.FirstSeen), stamp(e.LastSeen))
@@ -92,6 +108,13 @@ func (x explained) printEntry(line func(string, string, ...any), e listed, accou
 	if e.Addresses > 0 {
 		line("addresses", "%d", e.Addresses)
 	}
+}
+
+func scoreTold(score int) string {
+	if score == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", score %d", score)
 }
 
 // whyNot says why nobody blocks it now.

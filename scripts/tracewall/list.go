@@ -13,12 +13,12 @@ import (
 	"github.com/tracewall/tracewall/shared/threat"
 )
 
-const listText = `Shows who is blocked, the first to be released first. On a terminal accounts are shortened, since they
+const listText = `Shows who is blocked or to be challenged, the last to be released first. On a terminal accounts are shortened, since they
 are personal data; --accounts shows them whole.
 
 --json prints one object: {"as_of", "entries": [{"indicator", "kind": "ip|account", "source": "detect|operator",
 "severity", "rules": [], "reason", "count", "first_seen", "last_seen", "countries": [], "accounts": [],
-"addresses", "since", "expires_at", "strikes"}], "total"}. Accounts are whole there.`
+"addresses", "since", "expires_at", "strikes", "challenge": to be challenged and not blocked, "score", "tags": []}], "total"}. Accounts are whole there.`
 
 // listed is an entry as --json shows it.
 type listed struct {
@@ -37,6 +37,9 @@ type listed struct {
 	Since     time.Time       `json:"since"`
 	ExpiresAt time.Time       `json:"expires_at"`
 	Strikes   int             `json:"strikes"`
+	Challenge bool            `json:"challenge"`
+	Score     int             `json:"score"` // 0: not known
+	Tags      []string        `json:"tags"`
 }
 
 func runList(ctx context.Context, a *app, args []string) error {
@@ -97,6 +100,9 @@ func (l *lister) text(page []blocklist.Entry) error {
 		if e.Reason != "" {
 			why = strings.TrimPrefix(why+"; "+e.Reason, "; ")
 		}
+		if e.Challenge {
+			why = strings.TrimSuffix("to be challenged: "+why, ": ")
+		}
 		fmt.Fprintf(l.out, "%-42s %-9s %-11s %-8d %s\n", report.Safe(who), e.Source, left(e.ExpiresAt.Sub(l.now)), e.Count, report.Safe(why))
 	}
 	return l.flush()
@@ -120,7 +126,7 @@ func (l *lister) json(page []blocklist.Entry) error {
 		if err != nil {
 			return fmt.Errorf("encode entry: %w", err)
 		}
-		fmt.Fprintf(l.out, "%s%s", sep, text)
+		fmt.Fprintf(l.out, "%s%s", sep, report.SafeJSON(text))
 	}
 	return l.flush()
 }

@@ -44,7 +44,9 @@ after one pass.
 "rules":[],"count","first_seen","last_seen","countries":[],"accounts":[],"addresses","expires_at"}], "observed":[the
 same: verdicts that do not block], "spared":[{"indicator","reason"}], "rejected":[{"value","reason"}],
 "targets":[{"kind","name","title","desired","enforced","overflow","writes","calls"}], "timings_ms":{}}, and besides: "as_of", "input":{"source",
-"format","lines","left_out","first","last"}, "kind" and "count" in spared, "count" in rejected, "reason" in blocked and observed.
+"format","lines","left_out","first","last"}, "kind" and "count" in spared, "count" in rejected, "reason", "score", "tags" and "mitigating" (what
+speaks for it) in blocked and observed, "challenged":[the same], "campaigns":[{"kind","value","rule","action","clients","count","first_seen",
+"last_seen","reason"}], "notes":[].
 Lists are sorted and never null, times are RFC 3339 in UTC. Accounts are whole there and shortened on the terminal.`
 
 // localFlags are the flags of local.
@@ -167,7 +169,7 @@ func (s *session) finish(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("read blocklist: %w", err)
 	}
-	s.report.SetBlocked(snapshot.Entries)
+	s.report.SetListed(snapshot.Entries)
 	s.report.AsOf = now
 	s.report.Took("total", time.Since(s.began))
 	if s.flags.json {

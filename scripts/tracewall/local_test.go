@@ -166,7 +166,7 @@ func TestAFileIsJudgedOnItsOwnClock(t *testing.T) {
 	}{
 		{name: "combined", text: combined, rule: "requests-address", blocked: []string{"198.51.100.7"}, spared: []string{"203.0.113.5"}, rejected: []string{"bad.example.com"}, left: 1},
 		{name: "jsonl, IPv6 by /64, gzip", text: jsonl, rule: "requests-address", blocked: []string{"2001:db8:1:2::/64"}, gz: true},
-		{name: "sshd", text: sshd, rule: "ssh-address", observed: []string{"198.51.100.7"}},
+		{name: "sshd", text: sshd, rule: "ssh-failures-address", blocked: []string{"198.51.100.7"}},
 		{name: "story", text: storyText, rule: "rate-limit-address", blocked: []string{"198.51.100.7"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -228,7 +228,7 @@ func TestAFileThatCannotBeUsedSaysWhy(t *testing.T) {
 		{"is a directory", []string{"--logs", dir}},
 		{"say which with --format", []string{"--logs", prose}},
 		{"no line of its first 1 fits the format", []string{"--logs", prose, "--format", "combined"}},
-		{`--format "nginx": want story, combined, sshd, jsonl or auto`, []string{"--logs", prose, "--format", "nginx"}},
+		{`--format "nginx": want story, combined, sshd, jsonl, errorlog or auto`, []string{"--logs", prose, "--format", "nginx"}},
 		{"no lines in it", []string{"--logs", "-"}},
 		{"allowlist " + prose, []string{"--logs", prose, "--format", "story", "--allowlist", prose}},
 		{"--term 1s: want", []string{"--term", "1s"}},

@@ -203,11 +203,12 @@ func (s *session) timer(ctx context.Context, _ *story.Story) error {
 	if err != nil {
 		return fmt.Errorf("read blocklist: %w", err)
 	}
-	s.report.SetBlocked(snapshot.Entries)
+	s.report.SetListed(snapshot.Entries)
 	s.sayf("2  detect runs on its timer and asks the Log Service   %s", report.Took(d))
 	s.report.PrintRules(s.out)
 	s.report.PrintAccounts(s.out, s.addressesSeen(ctx, now))
 	s.report.PrintCountries(s.out)
+	s.report.PrintCampaigns(s.out)
 	s.report.PrintSpared(s.out)
 	s.report.PrintRejected(s.out)
 	s.report.PrintBlocked(s.out)

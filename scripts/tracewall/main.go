@@ -3,7 +3,7 @@
 //
 // Each subcommand explains itself with -h. Results go to standard output and
 // everything else to standard error; exit codes are listed in the usage text.
-// Built without cgo it lacks only "local", "bench" and "bench-clouds", which need DuckDB.
+// Built without cgo it lacks only what needs DuckDB: "local", "rules test", "bench" and "bench-clouds".
 package main
 
 import (
@@ -53,8 +53,12 @@ func commands() []command {
 		{"unblock", "let them go, at once", runUnblock},
 		{"allow", "show or replace the allowlist", runAllow},
 		{"sync", "make a firewall equal to the blocklist now", runSync},
-		{"explain", "say why an address is blocked, or why it is not", runExplain},
-		{"approve", "let a firewall's next run do what a guard has held back", runApprove},
+		{"explain", "say why an address or an account is blocked, or why it is not", runExplain},
+		{"why-not", "say what keeps an address or an account from being blocked", runWhyNot},
+		{"approve", "let the next run of a firewall, or of detect, do what a guard has held back", runApprove},
+		{"campaigns", "show floods of many quiet addresses, and what to put in front of them", runCampaigns},
+		{"rules", "list, explain, test and begin the rules that find attackers", runRules},
+		{"backtest", "say what rules would have done to a log, and to whom they should not have", runBacktest},
 		{"doctor", "try out, with calls that only read, what tracewall relies on in your clouds", runDoctor},
 		{"repair", "accept what is left of a damaged blocklist", runRepair},
 		{"bench", "measure speed and delay, as make bench does", runBench},
@@ -115,7 +119,7 @@ func (a *app) usage(w io.Writer) {
 	for _, c := range commands() {
 		fmt.Fprintf(w, "  %-9s %s\n", c.name, c.summary)
 	}
-	fmt.Fprint(w, "\nlist, block, unblock, allow, sync, explain, approve and doctor work on the Redis of REDIS_URL (redis://, or rediss:// for TLS).\n\n", exitText)
+	fmt.Fprint(w, "\nlist, block, unblock, allow, sync, explain, why-not, approve, campaigns and doctor work on the Redis of REDIS_URL (redis://, or rediss:// for TLS).\n\n", exitText)
 }
 
 // usageError is a wrong call or wrong input: nothing has been done.

@@ -49,6 +49,8 @@ type key struct{}
 // Besides testscript's own commands there are: code N CMD… (CMD ends with exit code N), wall N
 // (so many addresses are enforced), wall has|lacks PREFIX, wall protects RESOURCE, wall tampered (somebody else empties our first IP set), redis flush|close|lose KEY|hold LEASE|free
 // LEASE|vanish COUNT, numbers [spread] COUNT FILE (a list of COUNT addresses, none beside another), and cloud alibaba|group|tencent N (so many are enforced there).
+// store case KEY FILE, store run FILE and store state NAME FILE keep what a run of detect would, store ranges PREFIX… what one
+// of refresh-intel would.
 // TENCENT_GROUP is a security group that is there.
 func TestScripts(t *testing.T) {
 	root, err := filepath.Abs(filepath.Join("..", ".."))
@@ -58,6 +60,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,
+		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "", // what cmp compares with is what came out
 		Setup: func(e *testscript.Env) error {
 			s := surroundings{redis: miniredis.NewMiniRedis(), wall: waftest.NewAWS(waftest.AWSOptions{})}
 			if err := s.redis.StartAddr("127.0.0.1:0"); err != nil {
@@ -93,7 +96,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code": codeCommand, "wall": wallCommand, "cloud": cloudCommand, "redis": redisCommand, "numbers": numbersCommand,
+			"code": codeCommand, "wall": wallCommand, "cloud": cloudCommand, "redis": redisCommand, "numbers": numbersCommand, "store": storeCommand,
 		},
 	})
 }

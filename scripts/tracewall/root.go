@@ -10,7 +10,7 @@ import (
 const modulePath = "github.com/tracewall/tracewall"
 
 // errNoModule tells what to do when there is no source to build the functions from.
-var errNoModule = errors.New("this needs tracewall's source, to build the functions from: run it inside a clone of " + modulePath)
+var errNoModule = errors.New("this needs tracewall's source: run it inside a clone of " + modulePath)
 
 // moduleRoot finds the folder of tracewall's go.mod, from the working directory upwards.
 func moduleRoot() (string, error) {

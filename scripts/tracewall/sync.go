@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/tracewall/tracewall/scripts/tracewall/internal/report"
 	"github.com/tracewall/tracewall/shared/enforce"
 )
 
@@ -131,7 +131,7 @@ func (a *app) sync(ctx context.Context, chosen []cloudTargets, f syncFlags) erro
 			return err
 		}
 	}
-	store, err := a.openStore(ctx)
+	store, err := a.openList(ctx)
 	if err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ func (a *app) sync(ctx context.Context, chosen []cloudTargets, f syncFlags) erro
 		errs[i] = explain(errs[i])
 	}
 	if f.json {
-		errs = append(errs, json.NewEncoder(a.stdout).Encode(res))
+		errs = append(errs, report.EncodeJSON(a.stdout, res))
 	} else {
 		res.print(a.stdout)
 	}

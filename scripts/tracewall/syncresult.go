@@ -76,6 +76,9 @@ func (t syncTarget) print(w io.Writer, mode string) {
 	if t.Spared > 0 {
 		line("%d on the blocklist are on the allowlist too and let go", t.Spared)
 	}
+	if t.Unchallenged > 0 {
+		line("%d on the blocklist are only to be challenged and left out: this target blocks, or its action is not known here", t.Unchallenged)
+	}
 	if t.Pending > 0 && mode != "plan" {
 		line("%d have room and are not there yet; the next run goes on", t.Pending)
 	}

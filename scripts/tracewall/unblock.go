@@ -16,8 +16,12 @@ import (
 
 const unblockText = `Lets addresses, ranges or accounts go. A range takes every entry inside it along, an IPv6 address its
 /64, by which tracewall judges. An address inside a wider blocked range stays blocked; that is told, and the exit code is 1.
-The firewalls follow at their next sync; tracewall sync makes them follow now. Log lines from before do not bring
-them back; new ones do: somebody who must never be blocked belongs on the allowlist.
+The firewalls follow at their next sync; tracewall sync makes them follow now.
+
+It sticks: neither log lines from before nor, for the time of --for, new ones bring them back, whatever the rules find.
+--for 0 lets new ones count at once. Only tracewall block is stronger. To unblock again makes the time longer, never
+shorter. It holds for those who are named and those inside a named range that are blocked: for who must never be
+blocked there is the allowlist.
 
 Nothing is written when a line cannot be read, unless --skip-bad leaves such lines out.`
 
@@ -26,12 +30,16 @@ Nothing is written when a line cannot be read, unless --skip-bad leaves such lin
 const maxCovered = 1000
 
 func runUnblock(ctx context.Context, a *app, args []string) error {
-	fs := a.newFlags("unblock (--file LIST | ADDRESS…)", unblockText)
+	fs := a.newFlags("unblock (--file LIST | ADDRESS…) [--for 24h]", unblockText)
 	file := fs.String("file", "", "read the addresses from `LIST`")
+	coolOff := fs.Duration("for", blocklist.DefaultCoolOff, "let no rule block them again for this `long`, up to 720h")
 	skipBad := fs.Bool("skip-bad", false, "leave out lines that cannot be read instead of refusing them all")
 	rest, err := a.parse(fs, args)
 	if err != nil {
 		return err
+	}
+	if *coolOff < 0 || *coolOff > blocklist.MaxCoolOff {
+		return usagef("--for %s: want 0 to %s", *coolOff, blocklist.MaxCoolOff)
 	}
 	s, err := a.readSubjects(*file, rest)
 	if err != nil {
@@ -45,10 +53,10 @@ func runUnblock(ctx context.Context, a *app, args []string) error {
 		return err
 	}
 	defer store.Close()
-	return a.unblock(ctx, store, s.list)
+	return a.unblock(ctx, store, s.list, *coolOff)
 }
 
-func (a *app) unblock(ctx context.Context, store *redisstore.Store, named []threat.Indicator) error {
+func (a *app) unblock(ctx context.Context, store *redisstore.Store, named []threat.Indicator, coolOff time.Duration) error {
 	now := a.now().UTC().Truncate(time.Second)
 	list, err := withInside(ctx, store, now, named)
 	if err != nil {
@@ -59,7 +67,9 @@ func (a *app) unblock(ctx context.Context, store *redisstore.Store, named []thre
 	removed := 0
 	for done := 0; done < len(list); {
 		part := list[done:min(done+batchSize, len(list))]
-		n, err := store.Remove(ctx, now, "operator-unblock-"+now.Format("20060102T150405Z"), part)
+		n, err := store.Unblock(ctx, blocklist.Unblock{
+			Run: "operator-unblock-" + now.Format("20060102T150405Z"), Now: now, Indicators: part, CoolOff: coolOff,
+		})
 		if err != nil {
 			return fmt.Errorf("%d of %d done: %w", done, len(list), explain(err))
 		}
@@ -68,6 +78,9 @@ func (a *app) unblock(ctx context.Context, store *redisstore.Store, named []thre
 	}
 	line.Done()
 	fmt.Fprintf(a.stdout, "%d unblocked, %d were not blocked\n", removed, max(0, len(named)-removed))
+	if coolOff >= time.Second {
+		fmt.Fprintf(a.stdout, "no rule blocks them again before %s\n", now.Add(coolOff.Truncate(time.Second)).Format(time.RFC3339))
+	}
 	return stillCovered(ctx, store, now, named)
 }
 

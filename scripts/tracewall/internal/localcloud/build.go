@@ -25,7 +25,7 @@ type Program struct {
 
 // programs are the functions of this system.
 func programs() []Program {
-	return []Program{{Folder: "detect"}, {Folder: "webhook"}, {Folder: "sync-aws-waf", Tags: []string{"lambda.norpc"}}, {Folder: "sync-alibaba-waf"}, {Folder: "sync-tencent"}}
+	return []Program{{Folder: "detect"}, {Folder: "webhook"}, {Folder: "sync-aws-waf", Tags: []string{"lambda.norpc"}}, {Folder: "sync-alibaba-waf"}, {Folder: "sync-tencent"}, {Folder: "refresh-intel"}}
 }
 
 // BuildAll builds the functions, as far as they are not built.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -31,8 +32,10 @@ type Config struct {
 	Root     string           // of the module, to build the functions from
 	Clock    func() time.Time // Redis' and the functions' events'
 	Logstore string
-	Fields   []string // of the logstore, all text
-	Format   string   // of the logs: which rules run
+	Stream   bool              // the logstore is a stream, for a log of any length, which only its Stream writes to
+	Fields   []string          // of the logstore, all text
+	Format   string            // of the logs: which rules run
+	Mapping  map[string]string // what the rules' fields are called in the logs, as far as they have names of their own
 	Term     time.Duration
 	Lookback time.Duration
 	Latency  time.Duration // of each call to a wall
@@ -49,6 +52,7 @@ type Cloud struct {
 	redis *redisServer
 	store *redisstore.Store
 	logs  *slstest.Server
+	lines *slstest.Stream // nil unless Config.Stream
 	put   *sls.Client
 	api   *functiontest.FCAPI
 
@@ -83,8 +87,17 @@ func (c *Cloud) start(ctx context.Context) (err error) {
 	if c.store, err = redisstore.Open(ctx, c.redis.url()); err != nil {
 		return err
 	}
-	if c.logs, c.put, err = StartLogs(c.cfg.Logstore, c.cfg.Fields); err != nil {
+	table := c.cfg.Logstore
+	if c.cfg.Stream {
+		table = ""
+	}
+	if c.logs, c.put, err = StartLogs(table, c.cfg.Fields); err != nil {
 		return err
+	}
+	if c.cfg.Stream {
+		if c.lines, err = c.logs.NewStream(slstest.StreamConfig{Logstore: c.cfg.Logstore, Fields: c.cfg.Fields, Memory: streamMemory}); err != nil {
+			return err
+		}
 	}
 	starts := []func() error{c.startAWS}
 	if !c.cfg.OnlyAWS {
@@ -102,6 +115,9 @@ func (c *Cloud) start(ctx context.Context) (err error) {
 
 // keys are what everything here is signed with. They open nothing but loopback ports.
 var keys = functiontest.Credentials{AccessKeyID: AccessKeyID, AccessKeySecret: AccessSecret}
+
+// streamMemory is how much of a long log stays in memory; what is more waits on disk.
+const streamMemory = 256 << 20
 
 // StartLogs starts the Log Service alone, with one logstore (none if the name is empty).
 func StartLogs(logstore string, fields []string) (*slstest.Server, *sls.Client, error) {
@@ -204,6 +220,15 @@ func (c *Cloud) detectEnv() map[string]string {
 		"SLS_ENDPOINT": c.logs.Endpoint, "SLS_PROJECT": Project, "SLS_LOGSTORE": c.cfg.Logstore,
 		"REDIS_URL": c.redis.url(), "FORMAT": c.cfg.Format, "MODE": "enforce",
 	}
+	for field, name := range c.cfg.Mapping {
+		env["FIELD_"+strings.ToUpper(field)] = name
+	}
+	env["CRAWLER_DNS"] = "off" // a laptop's run must come out the same without a network
+	if c.cfg.Past {
+		// Shares and growth are for runs of a few minutes on a list that is there already. Here one
+		// run judges a file of a few hundred lines, or a month; the first limit, on new ones in all, holds.
+		env["MAX_SHARE"], env["MAX_GROWTH"], env["MAX_COUNTRY"], env["MAX_NETWORK"] = "0", "0", "0", "0"
+	}
 	if c.cfg.Term > 0 {
 		env["BLOCK_TERM"] = c.cfg.Term.String()
 	}
@@ -238,6 +263,9 @@ func (c *Cloud) Close() {
 	if c.put != nil {
 		c.put.Close()
 	}
+	if c.lines != nil {
+		_ = c.lines.Close()
+	}
 	if c.logs != nil {
 		_ = c.logs.Close()
 	}
@@ -254,6 +282,9 @@ func (c *Cloud) Store() *redisstore.Store { return c.store }
 
 // Logs is the Log Service, for loading in bulk.
 func (c *Cloud) Logs() *slstest.Server { return c.logs }
+
+// Stream returns the logstore of Config.Stream, to write to; else nil.
+func (c *Cloud) Stream() *slstest.Stream { return c.lines }
 
 // Client speaks to the Log Service as every client does, through the SDK.
 func (c *Cloud) Client() *sls.Client { return c.put }

@@ -15,6 +15,11 @@ func (*combinedParser) fields() []string {
 	return []string{"remote_addr", "user", "method", "path", "status", "bytes", "referer", "user_agent", "msg"}
 }
 
+func (*combinedParser) mapping() map[string]string {
+	return called("address", "remote_addr", "account", "user", "method", "method", "path", "path", "status", "status",
+		"referer", "referer", "agent", "user_agent", "message", "msg")
+}
+
 func (p *combinedParser) parse(line string, values []string) (unix int64, timed, ok bool) {
 	addr, rest, ok := strings.Cut(line, " ")
 	if !ok || addr == "" || len(addr) > 64 {
@@ -50,15 +55,7 @@ func (p *combinedParser) parse(line string, values []string) (unix int64, timed,
 	}
 	bytes, rest, _ := strings.Cut(rest, " ")
 	values[0], values[1], values[4], values[5], values[8] = addr, dash(user), status, dash(bytes), line
-	// What a server logs when a client speaks nonsense has no method: all of it is the path then.
-	method, path, ok := strings.Cut(request, " ")
-	if !ok || !isMethod(method) {
-		method, path = "", request
-	}
-	if at := strings.LastIndex(path, " HTTP/"); at >= 0 && method != "" {
-		path = path[:at]
-	}
-	values[2], values[3] = method, path
+	values[2], values[3] = requestLine(request)
 	if referer, rest, ok := quoted(rest); ok {
 		values[6] = dash(referer)
 		if agent, _, ok := quoted(strings.TrimPrefix(rest, " ")); ok {

@@ -14,16 +14,17 @@ const (
 	Combined Format = "combined" // Apache's and nginx's access log, with or without referer and agent
 	SSHD     Format = "sshd"     // auth.log: syslog lines of sshd and PAM
 	JSONL    Format = "jsonl"    // one JSON object a line
+	ErrorLog Format = "errorlog" // nginx's and Apache's error log
 	Auto     Format = "auto"     // told by the first lines
 )
 
 // ParseFormat reads a format's name.
 func ParseFormat(name string) (Format, error) {
 	switch f := Format(name); f {
-	case Story, Combined, SSHD, JSONL, Auto:
+	case Story, Combined, SSHD, JSONL, ErrorLog, Auto:
 		return f, nil
 	default:
-		return "", fmt.Errorf("format %q: want story, combined, sshd, jsonl or auto", name)
+		return "", fmt.Errorf("format %q: want story, combined, sshd, jsonl, errorlog or auto", name)
 	}
 }
 
@@ -31,6 +32,8 @@ func ParseFormat(name string) (Format, error) {
 type parser interface {
 	// fields names the values of a line, in the order in which parse fills them in.
 	fields() []string
+	// mapping says which of them stand for what rules ask for; see Lines.Mapping.
+	mapping() map[string]string
 	// parse fills in values, which come empty, and returns the line's time in Unix seconds.
 	// timed is false for a line that has no time of its own. ok is false for a line that
 	// is none of this format.
@@ -71,7 +74,7 @@ func (s *Source) Sniff() (Format, error) {
 	if err != nil {
 		return "", fmt.Errorf("read log file %s: %w", s.Name, err)
 	}
-	formats := []Format{Story, Combined, SSHD, JSONL}
+	formats := []Format{Story, Combined, SSHD, JSONL, ErrorLog}
 	best, second, counts := 0, 0, make([]string, len(formats))
 	var found Format
 	for i, f := range formats {
@@ -86,7 +89,7 @@ func (s *Source) Sniff() (Format, error) {
 	}
 	switch {
 	case best == 0:
-		return "", fmt.Errorf("format of %s: none of the first %d lines is one of story, combined, sshd or jsonl; say which with --format", s.Name, len(lines))
+		return "", fmt.Errorf("format of %s: none of the first %d lines is one of story, combined, sshd, jsonl or errorlog; say which with --format", s.Name, len(lines))
 	case second*4 > best:
 		return "", fmt.Errorf("format of %s: ambiguous: of the first %d lines %s; say which with --format", s.Name, len(lines), strings.Join(counts, ", "))
 	}
@@ -114,6 +117,8 @@ func newParser(f Format, sample []string, years calendar) parser {
 		return &sshdParser{years: years}
 	case JSONL:
 		return newJSONParser(sample)
+	case ErrorLog:
+		return &errorParser{}
 	default:
 		return &storyParser{}
 	}

@@ -1,7 +1,6 @@
 package logfile
 
 import (
-	"encoding/json"
 	"maps"
 	"math"
 	"slices"
@@ -11,10 +10,34 @@ import (
 )
 
 // jsonParser reads one JSON object a line. The time and the client's address are looked
-// for under the keys that loggers and proxies use; the other scalar keys of the first lines become fields.
+// for under the keys that loggers and proxies use; the other scalar keys of the first lines become fields,
+// those one level down as outer.inner. What rules ask for is found by name, and a
+// request line in one piece is taken apart; see chooseKeys.
 type jsonParser struct {
-	names []string
-	index map[string]int // by key as it stands in the log
+	names   []string
+	called  map[string]string
+	targets map[string]target            // by key
+	nested  map[string]map[string]target // by outer and inner key
+	method  int                          // columns that a request line goes to; 0: none
+	path    int
+	layout  int // of layouts: the one that fitted last
+	clock   clfClock
+	time    timeChoice // of the line that is being read
+	addr    uint8      // rank of the address that was found
+}
+
+// target says what becomes of one key's value.
+type target struct {
+	column  int   // 0: none (that column is the address)
+	time    uint8 // rank among the keys that hold the time; 0: none, else the lower the surer
+	addr    uint8 // likewise the address
+	request bool  // GET /path HTTP/1.1
+	url     bool  // https://host/path
+}
+
+type timeChoice struct {
+	unix int64
+	rank uint8
 }
 
 // The keys, the surest first.
@@ -30,29 +53,75 @@ var (
 const maxJSONFields = 48
 
 func newJSONParser(sample []string) *jsonParser {
-	p := &jsonParser{names: []string{"remote_addr", "msg"}, index: map[string]int{}}
-	keys := map[string]bool{}
-	for _, line := range sample {
-		object, ok := readObject(line)
-		if !ok {
-			continue
-		}
-		for k, v := range object {
-			if _, scalar := scalarText(v); scalar && fieldName(k) == k && !slices.Contains(timeKeys, k) {
-				keys[k] = true
-			}
-		}
+	p := &jsonParser{names: []string{"remote_addr", "msg"}, targets: map[string]target{}, nested: map[string]map[string]target{}}
+	for i, k := range timeKeys {
+		p.aim(k, func(t *target) { t.time = uint8(i + 1) })
 	}
-	delete(keys, "remote_addr")
-	delete(keys, "msg")
-	for _, k := range slices.Sorted(maps.Keys(keys)) {
-		if len(p.names) == maxJSONFields {
-			break
+	for i, k := range addrKeys {
+		p.aim(k, func(t *target) { t.addr = uint8(i + 1) })
+	}
+	seen := collectKeys(sample)
+	chosen := chooseKeys(seen)
+	// What rules ask for first, should there be more keys than become fields.
+	columns := map[string]int{"remote_addr": 0, "msg": 1}
+	add := func(k string) {
+		if at, ok := columns[strings.ToLower(k)]; ok && at < 2 || fieldName(k) == "" || slices.Contains(timeKeys, k) {
+			return
 		}
-		p.index[k] = len(p.names)
+		if _, ok := columns[strings.ToLower(k)]; ok || len(p.names) >= maxJSONFields {
+			return
+		}
+		columns[strings.ToLower(k)] = len(p.names)
+		p.aim(k, func(t *target) { t.column = len(p.names) })
 		p.names = append(p.names, k)
 	}
+	for _, k := range chosen.columns() {
+		add(k)
+	}
+	for _, k := range slices.Sorted(maps.Keys(seen)) {
+		add(k)
+	}
+	// Made up: the parts of a request line or of a URL. A key of that name is left as it is.
+	made := func(name string) int {
+		for _, taken := columns[name]; taken; _, taken = columns[name] {
+			name = "request_" + name
+		}
+		columns[name] = len(p.names)
+		p.names = append(p.names, name)
+		return len(p.names) - 1
+	}
+	switch {
+	case chosen.request != "":
+		if chosen.named["method"] == "" {
+			p.method = made("method")
+			chosen.named["method"] = p.names[p.method]
+		}
+		p.path = made("path")
+		chosen.named["path"] = p.names[p.path]
+		p.aim(chosen.request, func(t *target) { t.request = true })
+	case chosen.url != "":
+		p.path = made("path")
+		chosen.named["path"] = p.names[p.path]
+		p.aim(chosen.url, func(t *target) { t.url = true })
+	}
+	p.called = chosen.mapping(columns)
 	return p
+}
+
+// aim changes what becomes of a key, which may be outer.inner.
+func (p *jsonParser) aim(key string, change func(*target)) {
+	set := func(m map[string]target, key string) {
+		t := m[key]
+		change(&t)
+		m[key] = t
+	}
+	set(p.targets, key)
+	if outer, inner, ok := strings.Cut(key, "."); ok {
+		if p.nested[outer] == nil {
+			p.nested[outer] = map[string]target{}
+		}
+		set(p.nested[outer], inner)
+	}
 }
 
 // fieldName returns a key if it can name a field in a query as it is, else "".
@@ -61,106 +130,94 @@ func fieldName(key string) string {
 		return ""
 	}
 	for i := range len(key) {
-		if c := key[i]; !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '_') {
+		c := key[i]
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || i > 0 && (c == '.' || c == '-' || c == '@')) {
 			return ""
 		}
 	}
 	return key
 }
 
-func (p *jsonParser) fields() []string { return p.names }
+func (p *jsonParser) fields() []string           { return p.names }
+func (p *jsonParser) mapping() map[string]string { return p.called }
 
 func (p *jsonParser) parse(line string, values []string) (unix int64, timed, ok bool) {
-	object, ok := readObject(line)
-	if !ok {
-		return 0, false, false
-	}
-	for _, k := range timeKeys {
-		if v, there := object[k]; there {
-			if unix, timed = readTime(v); timed {
-				break
-			}
+	p.time, p.addr = timeChoice{}, 0
+	s := scanner{text: strings.TrimSpace(line)}
+	ok = s.object(func(outer, key string, v value) {
+		var t target
+		var known bool
+		if outer == "" {
+			t, known = p.targets[key]
+		} else {
+			t, known = p.nested[outer][key]
 		}
-	}
-	if !timed {
-		return 0, false, false
-	}
-	for _, k := range addrKeys {
-		if text, _ := scalarText(lookUp(object, k)); text != "" {
-			values[0] = text
-			break
+		if known {
+			p.put(t, v, values)
 		}
+	})
+	if !ok || p.time.rank == 0 {
+		return 0, false, false
 	}
 	values[1] = line
-	for k, at := range p.index {
-		values[at], _ = scalarText(object[k])
-	}
-	return unix, true, true
+	return p.time.unix, true, true
 }
 
-func readObject(line string) (map[string]any, bool) {
-	line = strings.TrimSpace(line)
-	if len(line) < 2 || line[0] != '{' || line[len(line)-1] != '}' {
-		return nil, false
-	}
-	d := json.NewDecoder(strings.NewReader(line))
-	d.UseNumber()
-	var object map[string]any
-	if d.Decode(&object) != nil || d.InputOffset() != int64(len(line)) {
-		return nil, false
-	}
-	return object, true
-}
-
-// lookUp finds a key, and "a.b" also as key b of the object under a.
-func lookUp(object map[string]any, key string) any {
-	if v, ok := object[key]; ok {
-		return v
-	}
-	if outer, inner, ok := strings.Cut(key, "."); ok {
-		if nested, ok := object[outer].(map[string]any); ok {
-			return nested[inner]
+func (p *jsonParser) put(t target, v value, values []string) {
+	if t.time != 0 && (p.time.rank == 0 || t.time <= p.time.rank) {
+		if unix, ok := p.readTime(v); ok {
+			p.time = timeChoice{unix, t.time}
 		}
 	}
-	return nil
-}
-
-func scalarText(v any) (string, bool) {
-	switch v := v.(type) {
-	case string:
-		return v, true
-	case json.Number:
-		return v.String(), true
-	case bool:
-		return strconv.FormatBool(v), true
-	default:
-		return "", false
+	if v.text == "" || v.kind == jsonNull {
+		return
+	}
+	if t.addr != 0 && (p.addr == 0 || t.addr <= p.addr) {
+		values[0], p.addr = v.text, t.addr
+	}
+	if t.column != 0 {
+		values[t.column] = v.text
+	}
+	switch {
+	case t.request:
+		method, path := requestLine(v.text)
+		if p.method != 0 {
+			values[p.method] = method
+		}
+		values[p.path] = path
+	case t.url:
+		values[p.path] = withoutHost(v.text)
 	}
 }
+
+// layouts are the ways in which loggers write times as text.
+var layouts = []string{time.RFC3339, "2006-01-02T15:04:05.999999999Z0700", "2006-01-02 15:04:05.999999999Z07:00", time.DateTime, "02/Jan/2006:15:04:05 -0700"}
 
 // readTime understands RFC 3339, a few relatives of it, and seconds, milli-, micro- and nanoseconds of the epoch.
-func readTime(v any) (unix int64, ok bool) {
-	switch v := v.(type) {
-	case json.Number:
-		return epoch(v.String())
-	case string:
-		for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05.999999999Z0700", "2006-01-02 15:04:05.999999999Z07:00", time.DateTime, "02/Jan/2006:15:04:05 -0700"} {
-			if len(v) > 64 {
-				break
-			}
-			if at, err := time.Parse(layout, v); err == nil {
-				return at.Unix(), true
-			}
-		}
-		return epoch(v)
-	default:
+func (p *jsonParser) readTime(v value) (unix int64, ok bool) {
+	if v.kind == jsonNumber {
+		return epoch(v.text)
+	}
+	if v.kind != jsonText || len(v.text) > 64 {
 		return 0, false
 	}
+	if len(v.text) == clfLen && v.text[2] == '/' {
+		return p.clock.read(v.text)
+	}
+	for i := range layouts {
+		// The one that fitted the last line fits this one, as a rule: the others would each make an error.
+		layout := (p.layout + i) % len(layouts)
+		if at, err := time.Parse(layouts[layout], v.text); err == nil {
+			p.layout = layout
+			return at.Unix(), true
+		}
+	}
+	return epoch(v.text)
 }
 
 // epoch tells seconds from smaller units by size: seconds reach 100,000,000,000 in the year 5138.
 func epoch(text string) (unix int64, ok bool) {
-	if len(text) > 32 {
+	if text == "" || len(text) > 32 || text[0] < '0' || text[0] > '9' {
 		return 0, false
 	}
 	f, err := strconv.ParseFloat(text, 64)

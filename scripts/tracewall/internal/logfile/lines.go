@@ -3,6 +3,7 @@ package logfile
 import (
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -34,7 +35,9 @@ const maxAhead = 5 * time.Minute
 type Lines struct {
 	src     *Source
 	fields  []string
+	mapping map[string]string
 	limit   int64 // no line is later, in Unix seconds
+	start   int64 // time of the first line
 	parsers sync.Pool
 
 	mu    sync.Mutex
@@ -56,7 +59,8 @@ func NewLines(src *Source, f Format, now time.Time) (*Lines, error) {
 		}
 	}
 	l := &Lines{src: src, limit: now.Add(maxAhead).Unix()}
-	l.fields = newParser(f, sample, years).fields()
+	first := newParser(f, sample, years)
+	l.fields, l.mapping = first.fields(), first.mapping()
 	l.parsers.New = func() any { return &worker{parser: newParser(f, sample, years), cells: make([]string, len(l.fields))} }
 	if err := l.skipUntimed(); err != nil {
 		return nil, fmt.Errorf("read log file %s: %w", src.Name, err)
@@ -73,6 +77,14 @@ type worker struct {
 
 // Fields names the values of a line.
 func (l *Lines) Fields() []string { return l.fields }
+
+// Start is the time of the first line that has one, in Unix seconds.
+func (l *Lines) Start() int64 { return l.start }
+
+// Mapping says what the fields that rules ask for are called in this file: address, method,
+// path (with the query string, or path?query where they are apart), status, agent, referer, account, trace, message,
+// event, host and fingerprint. NoField stands for what the lines do not have.
+func (l *Lines) Mapping() map[string]string { return maps.Clone(l.mapping) }
 
 // Text is the rest of the file, for whoever cuts it into lines.
 func (l *Lines) Text() io.Reader { return whole{l.src.text} }
@@ -161,6 +173,7 @@ func (l *Lines) skipUntimed() error {
 		unix, ok := l.Parse([]byte(text), values)
 		if ok && unix != 0 {
 			l.restore(before)
+			l.start = unix
 			_, err := l.src.text.Discard(skip)
 			return err
 		}

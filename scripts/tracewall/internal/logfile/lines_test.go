@@ -137,7 +137,7 @@ func TestLines(t *testing.T) {
 		},
 		{
 			"JSON with a text time", logfile.JSONL, `{"time":"2026-05-28T20:26:40.5Z","client_ip":"192.0.2.7","status":200,"ok":true,"path":"/a","deep":{"x":1},"Odd Key":"v"}`,
-			row{"time": "2026-05-28T20:26:40Z", "remote_addr": "192.0.2.7", "client_ip": "192.0.2.7", "status": "200", "ok": "true", "path": "/a"},
+			row{"time": "2026-05-28T20:26:40Z", "remote_addr": "192.0.2.7", "client_ip": "192.0.2.7", "status": "200", "ok": "true", "path": "/a", "deep.x": "1"},
 		},
 		{
 			"JSON with milliseconds", logfile.JSONL, `{"ts":1780000000123,"ip":"192.0.2.7"}`,
@@ -149,7 +149,31 @@ func TestLines(t *testing.T) {
 		},
 		{
 			"JSON with an address one level down", logfile.JSONL, `{"@timestamp":"1780000000","source":{"ip":"192.0.2.7"}}`,
-			row{"time": "2026-05-28T20:26:40Z", "remote_addr": "192.0.2.7"},
+			row{"time": "2026-05-28T20:26:40Z", "remote_addr": "192.0.2.7", "source.ip": "192.0.2.7"},
+		},
+		{
+			"nginx's error log", logfile.ErrorLog, `2024/01/15 03:42:17 [error] 1234#1234: *98231 limiting requests, excess: 5.000 by zone "api_limit", client: 203.0.113.47, server: api.example.com, request: "POST /v1/checkout HTTP/1.1", host: "api.example.com"`,
+			row{"time": "2024-01-15T03:42:17Z", "remote_addr": "203.0.113.47", "level": "error"},
+		},
+		{
+			"nginx about a path that names a client", logfile.ErrorLog, `2024/01/15 03:42:17 [error] 1#1: *1 open() "/srv/x, client: 192.0.2.9" failed (2: No such file or directory), client: 203.0.113.47, server: _, request: "GET /x,%20client:%20192.0.2.9 HTTP/1.1"`,
+			row{"time": "2024-01-15T03:42:17Z", "level": "error"},
+		},
+		{
+			"nginx about nobody", logfile.ErrorLog, `2024/01/15 03:42:17 [notice] 1#1: signal process started`,
+			row{"time": "2024-01-15T03:42:17Z", "level": "notice"},
+		},
+		{
+			"Apache 2.4", logfile.ErrorLog, `[Fri Sep 09 10:42:29.902022 2022] [authz_core:error] [pid 35708:tid 4328636416] [client 203.0.113.47:54321] AH01630: client denied by server configuration: /srv/[client 192.0.2.9:1]`,
+			row{"time": "2022-09-09T10:42:29Z", "remote_addr": "203.0.113.47", "level": "error"},
+		},
+		{
+			"Apache 2.2", logfile.ErrorLog, `[Fri Jul  1 16:03:06 2016] [error] [client 203.0.113.47] File does not exist: /srv/x`,
+			row{"time": "2016-07-01T16:03:06Z", "remote_addr": "203.0.113.47", "level": "error"},
+		},
+		{
+			"Apache and IPv6", logfile.ErrorLog, `[Fri Sep 09 10:42:29 2022] [core:info] [pid 1] (36)File name too long: [client 2001:db8::7:54321] AH00127: Cannot map GET`,
+			row{"time": "2022-09-09T10:42:29Z", "remote_addr": "2001:db8::7", "level": "info"},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -243,7 +267,7 @@ func TestWhatCannotBeReadSaysWhy(t *testing.T) {
 		{"gzip cut short", write("short.gz", whole[:len(whole)/2]), "gzip data ends in the middle", logfile.Story},
 		{"not gzip after all", write("bad.gz", []byte("\x1f\x8bxx")), "gzip", logfile.Auto},
 		{"no format", write("prose", []byte("Call me Ishmael.\n")), "none of the first 1 lines", logfile.Auto},
-		{"two formats", write("two", []byte("[10/May/2025:12:55:31 +0800] a\n{\"ts\":1,\"ip\":\"192.0.2.7\"}\n")), "ambiguous: of the first 2 lines 1 like story, 0 like combined, 0 like sshd, 1 like jsonl; say which with --format", logfile.Auto},
+		{"two formats", write("two", []byte("[10/May/2025:12:55:31 +0800] a\n{\"ts\":1,\"ip\":\"192.0.2.7\"}\n")), "ambiguous: of the first 2 lines 1 like story, 0 like combined, 0 like sshd, 1 like jsonl, 0 like errorlog; say which with --format", logfile.Auto},
 		{"another format", write("other", []byte("\nCall me\n")), `no line of its first 1 fits the format; the first: not of this format: "Call me"`, logfile.SSHD},
 		{"no time anywhere", write("timeless", []byte("Call me\n")), `no line of its first 1 fits the format; the first: no time in it and none before it: "Call me"`, logfile.Story},
 		{"an auth.log of two years", write("long", []byte("Mar  1 00:00:00 h sshd: x\nDec 31 00:00:00 h sshd: x\nJan  1 00:00:00 h sshd: x\nApr  1 00:00:00 h sshd: x\n")), "split it by year", logfile.SSHD},
@@ -325,8 +349,10 @@ func FuzzEveryFormat(f *testing.F) {
 	f.Add(`83.149.9.216 - - [17/May/2015:10:05:03 +0000] "GET / HTTP/1.1" 200 2 "-" "x"`)
 	f.Add("Mar 27 13:06:56 h sshd[1]: Failed password for a from 192.0.2.1 port 1")
 	f.Add(`{"ts":1780000000,"ip":"192.0.2.7"}`)
+	f.Add(`2024/01/15 03:42:17 [error] 1#1: *1 limiting requests, client: 203.0.113.47, server: _`)
+	f.Add(`[Fri Sep 09 10:42:29.902022 2022] [core:error] [pid 3:tid 4] [client [2001:db8::7]:1] AH`)
 	f.Fuzz(func(t *testing.T, text string) {
-		for _, format := range []logfile.Format{logfile.Story, logfile.Combined, logfile.SSHD, logfile.JSONL, logfile.Auto} {
+		for _, format := range []logfile.Format{logfile.Story, logfile.Combined, logfile.SSHD, logfile.JSONL, logfile.ErrorLog, logfile.Auto} {
 			rows, stats, err := read(t, text, format)
 			if err == nil && len(rows) == 0 {
 				t.Errorf("%s: no rows and no error, stats %+v", format, stats)

@@ -17,6 +17,7 @@ import (
 	"io"
 	"os"
 	"sync/atomic"
+	"unicode/utf8"
 )
 
 // sniffBytes is how much of the start of a file is looked at before it is read.
@@ -89,10 +90,26 @@ func (s *Source) start() error {
 		return err
 	case len(bytes.TrimSpace(head)) == 0 && len(head) < sniffBytes:
 		return ErrNoLines
-	case bytes.IndexByte(head[:min(len(head), 8<<10)], 0) >= 0:
+	case binary(head[:min(len(head), 8<<10)]):
 		return ErrBinary
+	case bytes.HasPrefix(head, []byte("\xef\xbb\xbf")): // a byte order mark would spoil the first line
+		_, err = s.text.Discard(3)
 	}
-	return nil
+	return err
+}
+
+// binary tells other things than texts by their NUL bytes. A server that went down while it
+// wrote leaves some in its log, and so may an attacker: lines without any make it a text all the same.
+func binary(head []byte) bool {
+	if bytes.IndexByte(head, 0) < 0 {
+		return false
+	}
+	for line := range bytes.Lines(head) {
+		if line = bytes.TrimSpace(line); len(line) > 16 && bytes.IndexByte(line, 0) < 0 && utf8.Valid(line) {
+			return false
+		}
+	}
+	return bytes.Count(head, []byte{0})*20 > len(head)
 }
 
 // head returns the start of the text without consuming it.

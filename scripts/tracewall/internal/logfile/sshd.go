@@ -22,6 +22,10 @@ func (*sshdParser) fields() []string {
 	return []string{"remote_addr", "account", "program", "msg"}
 }
 
+func (*sshdParser) mapping() map[string]string {
+	return called("address", "remote_addr", "account", "account", "message", "msg")
+}
+
 func (p *sshdParser) parse(line string, values []string) (unix int64, timed, ok bool) {
 	unix, rest, ok := p.time(line)
 	if !ok {

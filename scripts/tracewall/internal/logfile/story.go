@@ -11,6 +11,8 @@ type storyParser struct {
 
 func (*storyParser) fields() []string { return []string{"msg", "trace_id"} }
 
+func (*storyParser) mapping() map[string]string { return called("message", "msg", "trace", "trace_id") }
+
 func (p *storyParser) parse(line string, values []string) (unix int64, timed, ok bool) {
 	if len(line) > clfLen+1 && line[0] == '[' && line[clfLen+1] == ']' {
 		unix, timed = p.clock.read(line[1 : clfLen+1])

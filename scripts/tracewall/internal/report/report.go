@@ -6,6 +6,7 @@
 package report
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -35,6 +36,10 @@ type Report struct {
 	Input Input     `json:"input"`
 	Error string    `json:"error,omitempty"` // what went wrong in part
 
+	Challenged []Finding  `json:"challenged"` // on the list, for walls that can challenge
+	Campaigns  []Campaign `json:"campaigns"`
+	Notes      []string   `json:"notes,omitempty"` // what could not be asked
+
 	mu sync.Mutex // of Timings
 }
 
@@ -58,6 +63,23 @@ type Finding struct {
 	Addresses int       `json:"addresses"`
 	ExpiresAt time.Time `json:"expires_at"`
 	Reason    string    `json:"reason,omitempty"`
+	Score     int       `json:"score"`
+	Tags      []string  `json:"tags"`
+	// Mitigating is what speaks for it and took the verdict down; "" for nothing.
+	Mitigating string `json:"mitigating,omitempty"`
+}
+
+// Campaign is what many quiet addresses have in common.
+type Campaign struct {
+	Kind      string    `json:"kind"`
+	Value     string    `json:"value"`
+	Rule      string    `json:"rule"`
+	Action    string    `json:"action"` // proposed
+	Clients   int       `json:"clients"`
+	Count     int64     `json:"count"`
+	FirstSeen time.Time `json:"first_seen"`
+	LastSeen  time.Time `json:"last_seen"`
+	Reason    string    `json:"reason"`
 }
 
 // Spared is somebody loud whom the allowlist let off.
@@ -100,7 +122,7 @@ type Input struct {
 // New returns an empty Report: its lists are empty and not null.
 func New() *Report {
 	return &Report{
-		Rules: []Rule{}, Blocked: []Finding{}, Observed: []Finding{}, Spared: []Spared{}, Rejected: []Rejected{}, Targets: []Target{}, Timings: map[string]int64{},
+		Rules: []Rule{}, Blocked: []Finding{}, Observed: []Finding{}, Spared: []Spared{}, Rejected: []Rejected{}, Targets: []Target{}, Challenged: []Finding{}, Campaigns: []Campaign{}, Timings: map[string]int64{},
 	}
 }
 
@@ -128,6 +150,16 @@ func (r *Report) AddRun(run detect.Report) {
 		observed[i] = findingOf(f)
 	}
 	r.Observed = merge(r.Observed, observed, func(f Finding) (string, int64) { return f.Kind + f.Indicator, f.Count })
+	campaigns := make([]Campaign, len(run.CampaignList))
+	for i, c := range run.CampaignList {
+		campaigns[i] = Campaign{Kind: c.Kind, Value: c.Value, Rule: c.Rule, Action: c.Action, Clients: c.Clients, Count: c.Count, FirstSeen: c.FirstSeen.UTC(), LastSeen: c.LastSeen.UTC(), Reason: c.Reason}
+	}
+	r.Campaigns = merge(r.Campaigns, campaigns, func(c Campaign) (string, int64) { return c.Rule + "\x00" + c.Value, c.Count })
+	for _, note := range run.Notes {
+		if !slices.Contains(r.Notes, note) {
+			r.Notes = append(r.Notes, note)
+		}
+	}
 	spared := make([]Spared, len(run.SparedList))
 	for i, f := range run.SparedList {
 		spared[i] = Spared{Indicator: f.Indicator, Kind: f.Kind, Reason: f.Reason, Count: f.Count}
@@ -168,20 +200,32 @@ func merge[T any](list, items []T, keyOf func(T) (key string, count int64)) []T 
 }
 
 func findingOf(f detect.Finding) Finding {
+	var mitigating []string
+	for _, p := range f.Parts {
+		if p.Points < 0 && p.Name != "capped" {
+			mitigating = append(mitigating, p.Text)
+		}
+	}
 	return Finding{
 		Indicator: f.Indicator, Kind: f.Kind, Rules: some(f.Rules), Count: f.Count, FirstSeen: f.FirstSeen.UTC(), LastSeen: f.LastSeen.UTC(),
 		Countries: some(f.Countries), Accounts: some(f.Accounts), Addresses: f.Addresses, ExpiresAt: f.ExpiresAt.UTC(), Reason: f.Reason,
+		Score: f.Score, Tags: some(f.Tags), Mitigating: strings.Join(mitigating, "; "),
 	}
 }
 
-// SetBlocked puts in who is on the list.
-func (r *Report) SetBlocked(entries []blocklist.Entry) {
-	r.Blocked = make([]Finding, len(entries))
-	for i, e := range entries {
-		r.Blocked[i] = Finding{
+// SetListed puts in who is on the list, to be blocked or to be challenged.
+func (r *Report) SetListed(entries []blocklist.Entry) {
+	r.Blocked, r.Challenged = []Finding{}, []Finding{}
+	for _, e := range entries {
+		f := Finding{
 			Indicator: e.Indicator.String(), Kind: e.Indicator.Kind().String(), Rules: some(e.Rules), Count: e.Count,
 			FirstSeen: e.FirstSeen.UTC(), LastSeen: e.LastSeen.UTC(), Countries: some(e.Countries), Accounts: some(e.Accounts),
-			Addresses: e.Addresses, ExpiresAt: e.ExpiresAt.UTC(), Reason: e.Reason,
+			Addresses: e.Addresses, ExpiresAt: e.ExpiresAt.UTC(), Reason: e.Reason, Score: e.Score, Tags: some(e.Tags),
+		}
+		if e.Challenge {
+			r.Challenged = append(r.Challenged, f)
+		} else {
+			r.Blocked = append(r.Blocked, f)
 		}
 	}
 }
@@ -203,7 +247,11 @@ func (r *Report) sort() {
 	slices.SortFunc(r.Rules, func(a, b Rule) int { return cmp.Compare(a.ID, b.ID) })
 	byWho := func(a, b Finding) int { return compareWho(a.Kind, a.Indicator, b.Kind, b.Indicator) }
 	slices.SortFunc(r.Blocked, byWho)
+	slices.SortFunc(r.Challenged, byWho)
 	slices.SortFunc(r.Observed, byWho)
+	slices.SortFunc(r.Campaigns, func(a, b Campaign) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Value, b.Value), cmp.Compare(a.Rule, b.Rule))
+	})
 	slices.SortFunc(r.Spared, func(a, b Spared) int { return compareWho(a.Kind, a.Indicator, b.Kind, b.Indicator) })
 	slices.SortFunc(r.Rejected, func(a, b Rejected) int {
 		return cmp.Or(cmp.Compare(a.Value, b.Value), cmp.Compare(a.Reason, b.Reason))
@@ -226,9 +274,13 @@ func compareWho(kindA, a, kindB, b string) int {
 func (r *Report) WriteJSON(w io.Writer) error {
 	r.sort()
 	r.AsOf = r.AsOf.UTC()
-	e := json.NewEncoder(w)
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(r); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	if _, err := w.Write(append(SafeJSON(bytes.TrimRight(text.Bytes(), "\n")), '\n')); err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}
 	return nil

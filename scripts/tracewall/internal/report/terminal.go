@@ -13,18 +13,6 @@ import (
 	"github.com/tracewall/tracewall/shared/threat"
 )
 
-// Safe makes text that may come from a log harmless on a terminal: what is not printable,
-// and what turns the direction of text around, is escaped as strconv.Quote would.
-func Safe(text string) string {
-	q := strconv.Quote(text)
-	q = q[1 : len(q)-1]
-	if !strings.Contains(q, `\`) {
-		return text
-	}
-	// Quotes and backslashes harm nobody and are easier to read as they are.
-	return strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(q)
-}
-
 // Number spells a whole number with commas.
 func Number[T ~int | ~int64](n T) string {
 	digits := strconv.FormatInt(int64(n), 10)
@@ -126,7 +114,16 @@ func (r *Report) PrintBlocked(w io.Writer) {
 	printFindings(w, r.Blocked)
 }
 
-// PrintObserved prints whom rules only watch.
+// PrintChallenged prints who is to be challenged, where a wall can.
+func (r *Report) PrintChallenged(w io.Writer) {
+	if len(r.Challenged) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "   to be challenged, not blocked: %d\n", len(r.Challenged))
+	printFindings(w, r.Challenged)
+}
+
+// PrintObserved prints whom rules only watch, and what speaks for them.
 func (r *Report) PrintObserved(w io.Writer) {
 	if len(r.Observed) == 0 {
 		return
@@ -135,11 +132,48 @@ func (r *Report) PrintObserved(w io.Writer) {
 	printFindings(w, r.Observed)
 }
 
+// PrintCampaigns prints what many quiet addresses have in common.
+func (r *Report) PrintCampaigns(w io.Writer) {
+	if len(r.Campaigns) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "   many quiet addresses with something in common; none of them is blocked for it:")
+	large := slices.Clone(r.Campaigns)
+	slices.SortStableFunc(large, func(a, b Campaign) int { return cmp.Compare(b.Clients, a.Clients) })
+	for _, c := range large[:min(len(large), mostListed)] {
+		fmt.Fprintf(w, "     %-11s %-40.60s %8s addresses  %s (%s)\n", Safe(c.Kind), Safe(c.Value), Number(c.Clients), Safe(c.Rule), Safe(c.Action))
+	}
+	if n := len(large) - mostListed; n > 0 {
+		fmt.Fprintf(w, "     … and %s more\n", Number(n))
+	}
+}
+
+// PrintNotes prints what could not be asked.
+func (r *Report) PrintNotes(w io.Writer) {
+	for _, note := range r.Notes {
+		fmt.Fprintf(w, "   note: %s\n", Safe(note))
+	}
+}
+
+// printFindings prints the loudest, each with the reason that a person would write. One
+// for which something speaks comes first: it is the one that somebody will ask about.
 func printFindings(w io.Writer, all []Finding) {
 	loud := slices.Clone(all)
-	slices.SortStableFunc(loud, func(a, b Finding) int { return cmp.Compare(b.Count, a.Count) })
+	slices.SortStableFunc(loud, func(a, b Finding) int {
+		switch {
+		case a.Mitigating != "" && b.Mitigating == "":
+			return -1
+		case a.Mitigating == "" && b.Mitigating != "":
+			return 1
+		default:
+			return cmp.Compare(b.Count, a.Count)
+		}
+	})
 	for _, f := range loud[:min(len(loud), 4)] {
-		fmt.Fprintf(w, "     %-40s %8s  %s\n", who(f.Kind, f.Indicator), Number(f.Count), Safe(strings.Join(f.Rules, ", ")))
+		fmt.Fprintf(w, "     %-28s %3d  %s: %s\n", who(f.Kind, f.Indicator), f.Score, Safe(strings.Join(f.Rules, ", ")), Safe(f.Reason))
+		if f.Mitigating != "" {
+			fmt.Fprintf(w, "     %-28s      but %s\n", "", Safe(f.Mitigating))
+		}
 	}
 	if n := len(loud) - 4; n > 0 {
 		fmt.Fprintf(w, "     … and %s more\n", Number(n))
