@@ -65,9 +65,10 @@ func TestRAMPoliciesGrantExactly(t *testing.T) {
 		detect   = "acs:fc:*:*:functions/sls-ops-tracewall-detect"
 	)
 	want := map[string]map[string]string{
-		"detect-policy.json":      {"log:GetLogStoreLogs": gateway, "log:PostLogStoreLogs": ownLogs},
-		"webhook-policy.json":     {"fc:InvokeFunction": detect, "log:PostLogStoreLogs": ownLogs},
-		"log-trigger-policy.json": {"fc:InvokeFunction": detect, "log:ListShards": gateway, "log:GetCursorOrData": gateway, "log:PostLogStoreLogs": dispatch},
+		"detect-policy.json":        {"log:GetLogStoreLogs": gateway, "log:PostLogStoreLogs": ownLogs},
+		"refresh-intel-policy.json": {"log:PostLogStoreLogs": ownLogs},
+		"webhook-policy.json":       {"fc:InvokeFunction": detect, "log:PostLogStoreLogs": ownLogs},
+		"log-trigger-policy.json":   {"fc:InvokeFunction": detect, "log:ListShards": gateway, "log:GetCursorOrData": gateway, "log:PostLogStoreLogs": dispatch},
 	}
 	for file, statements := range wallPolicies(t) {
 		name, ours := strings.CutPrefix(file, "alibaba/")

@@ -18,6 +18,8 @@ import (
 	"github.com/tracewall/tracewall/shared/blocklist/blocklisttest"
 	"github.com/tracewall/tracewall/shared/blocklist/redisstore"
 	"github.com/tracewall/tracewall/shared/enforce"
+	"github.com/tracewall/tracewall/shared/enrich/threatintel"
+	"github.com/tracewall/tracewall/shared/enrich/threatintel/intelstore"
 	"github.com/tracewall/tracewall/shared/syncrun"
 	"github.com/tracewall/tracewall/shared/telemetry"
 	"github.com/tracewall/tracewall/shared/threat"
@@ -27,7 +29,7 @@ import (
 
 // guarded starts a redis-server with users.acl as it is deployed, and returns a Store
 // for each user and an administrator's connection beside them.
-func guarded(t *testing.T) (as func(user string) *redisstore.Store, raw func(user string) *redis.Client) {
+func guarded(t *testing.T) (address func(user string) string, as func(user string) *redisstore.Store, raw func(user string) *redis.Client) {
 	t.Helper()
 	text, err := os.ReadFile("redis/users.acl")
 	if err != nil {
@@ -42,8 +44,11 @@ func guarded(t *testing.T) (as func(user string) *redisstore.Store, raw func(use
 	password := func(user string) string {
 		return "secret-redis_password_" + strings.ReplaceAll(user, "-", "_")
 	}
+	address = func(user string) string {
+		return fmt.Sprintf("redis://%s:%s@%s", user, password(user), server.Addr)
+	}
 	as = func(user string) *redisstore.Store {
-		store, err := redisstore.Open(t.Context(), fmt.Sprintf("redis://%s:%s@%s", user, password(user), server.Addr))
+		store, err := redisstore.Open(t.Context(), address(user))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,12 +64,12 @@ func guarded(t *testing.T) (as func(user string) *redisstore.Store, raw func(use
 		t.Cleanup(func() { _ = client.Close() })
 		return client
 	}
-	return as, raw
+	return address, as, raw
 }
 
 // Each function does in Redis all that it does, as its own user.
 func TestRedisUsersMayDoTheirWork(t *testing.T) {
-	as, raw := guarded(t)
+	address, as, raw := guarded(t)
 	ctx, now := t.Context(), time.Now().UTC().Truncate(time.Second)
 	must := func(what string, err error) {
 		t.Helper()
@@ -119,11 +124,62 @@ func TestRedisUsersMayDoTheirWork(t *testing.T) {
 	_, err = detect.Put(ctx, blocklist.Batch{Run: "r", Now: later, Offences: []blocklist.Offence{offence(later)}})
 	must("detect prunes what has ended", err)
 	must("detect saves its report", detect.SaveRun(ctx, "r", []byte("{}")))
+	histories, err := detect.Histories(ctx, later, []threat.Indicator{bad})
+	must("detect reads histories", err)
+	if !histories[bad].Listed {
+		t.Errorf("histories = %+v, want the listed one", histories)
+	}
+	_, err = detect.Size(ctx, later)
+	must("detect counts the list", err)
+	_, err = detect.Accounts(ctx, later)
+	must("detect reads the blocked accounts", err)
+	must("detect saves a case", detect.SaveCases(ctx, []blocklist.Case{{Indicator: bad, At: now, Keep: time.Hour, Text: []byte("{}")}}))
+	_, _, err = detect.Case(ctx, bad)
+	must("detect reads a case", err)
+	must("detect saves its memory", detect.SaveState(ctx, "detect:trials", []byte("{}")))
+	_, _, err = detect.State(ctx, "detect:trials")
+	must("detect reads its memory", err)
+	must("operator approves what detect holds", operator.SaveApproval(ctx, "detect", blocklist.Approval{Add: 10_000, At: now}))
+	_, _, err = detect.Approval(ctx, "detect")
+	must("detect reads an approval", err)
+	if a, ok, err := detect.UseApproval(ctx, "detect"); err != nil || !ok || a.Add != 10_000 {
+		t.Errorf("detect uses the approval: %+v %v, err = %v", a, ok, err)
+	}
 
 	webhook := as("webhook")
 	must("webhook pings", webhook.Ping(ctx))
 	_, err = webhook.First(ctx, "alert", time.Hour)
 	must("webhook marks an alert", err)
+
+	intel, err := intelstore.Open(ctx, address("refresh-intel"), time.Now)
+	must("refresh-intel opens", err)
+	t.Cleanup(func() { _ = intel.Close() })
+	for i, listed := range []string{"139.135.241.0/24", "139.135.242.0/24"} { // a first list, and one in its place
+		before, base, err := intel.Catalog(ctx)
+		must("refresh-intel reads the catalog", err)
+		p := netip.MustParsePrefix(listed)
+		var records []threatintel.Record
+		for _, purpose := range []threatintel.Purpose{threatintel.Signal, threatintel.Allow} {
+			r, err := intel.Save(ctx, threatintel.Record{Name: string(purpose), Purpose: purpose, Loaded: now}, threatintel.NewTable([]threatintel.Item{{Prefix: p, Confidence: 50}}))
+			must("refresh-intel saves a table", err)
+			_, err = intel.Whole(ctx, r)
+			must("refresh-intel looks for a table", err)
+			records = append(records, r)
+		}
+		must("refresh-intel publishes", intel.Publish(ctx, base, threatintel.Catalog{Sequence: before.Sequence + 1, Feeds: records}))
+		for _, user := range []string{"detect", "sync-aws-waf", "sync-alibaba-waf", "sync-tencent", "operator"} {
+			reader, err := intelstore.Open(ctx, address(user), time.Now)
+			must(user+" opens", err)
+			set, err := reader.Set(ctx)
+			must(user+" reads intelligence", err)
+			ranges, err := reader.AllowRanges(ctx)
+			must(user+" reads published ranges", err)
+			if len(set.Lookup(p)) != 1 || len(ranges) != 1 {
+				t.Errorf("%s, list %d: %v, %v", user, i, set.Lookup(p), ranges)
+			}
+			must(user+" closes", reader.Close())
+		}
+	}
 
 	for user, kind := range map[string]string{"sync-aws-waf": "aws-waf", "sync-alibaba-waf": "alibaba-waf", "sync-tencent": "tencent"} {
 		sync := as(user)
@@ -174,7 +230,10 @@ func TestRedisUsersMayDoTheirWork(t *testing.T) {
 	must("operator reads a status", err)
 	_, err = operator.Run(ctx, "last")
 	must("operator reads a report", err)
-	removed, err := operator.Remove(ctx, later, "operator", []threat.Indicator{bad})
+	if _, ok, err := operator.Case(ctx, bad); err != nil || !ok {
+		t.Errorf("operator reads the case: %v, err = %v", ok, err)
+	}
+	removed, err := operator.Unblock(ctx, blocklist.Unblock{Run: "operator", Now: later, Indicators: []threat.Indicator{bad}, CoolOff: time.Hour})
 	must("operator unblocks", err)
 	if removed != 1 {
 		t.Errorf("operator unblocks %d, want 1", removed)
@@ -218,7 +277,7 @@ func clockFrom(at time.Time) func() time.Time {
 
 // What a stolen password of each function is good for.
 func TestRedisUsersMayDoNothingElse(t *testing.T) {
-	_, raw := guarded(t)
+	_, _, raw := guarded(t)
 	const p = "{tracewall}:v1:"
 	// What no sync function may do; other is the kind of another one.
 	sync := func(other string) [][]any {
@@ -236,6 +295,10 @@ func TestRedisUsersMayDoNothingElse(t *testing.T) {
 			{"INCR", p + "fence:sync:" + other + ":main"},
 			{"SET", p + "status:" + other + ":main", "{}"},
 			{"GET", p + "approval:" + other + ":main"},
+			{"SET", p + "intel:catalog", "x"}, // would spare whom it likes
+			{"GET", p + "secret"},             // would tell when each block ends
+			{"GET", p + "case:ip:192.0.2.1"},  // who did what
+			{"SET", p + "state:detect", "{}"}, // what detect believes
 		}
 	}
 	tests := map[string][][]any{
@@ -244,16 +307,35 @@ func TestRedisUsersMayDoNothingElse(t *testing.T) {
 			{"DEL", p + "allowlist"}, // nobody spared or everybody
 			{"SET", p + "status:aws-waf:main", "{}"},
 			{"SET", p + "lease:sync:aws-waf:main", "x"},
+			{"SET", p + "approval:aws-waf:main", "{}"},
+			{"GET", p + "once:x"},
+			{"SET", p + "intel:catalog", "x"},
+			{"DEL", p + "intel:founded"},
 			{"GET", "other"},
 			{"SET", "other", "1"},
 		},
+		"refresh-intel": { // reads what strangers write
+			{"GET", p + "epoch"},
+			{"SET", p + "entry:ip:192.0.2.1", "{}"},
+			{"SET", p + "allowlist", ""},
+			{"GET", p + "allowlist"},
+			{"XADD", p + "handoff", "*", "a", "b"},
+			{"DEL", p + "intel:catalog"},
+			{"EVAL", "return redis.call('SET', KEYS[1], 'x')", "1", p + "epoch"},
+			{"SET", "other", "1"},
+		},
 		"webhook": { // the one that the internet reaches
+			{"GET", p + "secret"},
+			{"GET", p + "case:ip:192.0.2.1"},
+			{"SET", p + "state:detect", "{}"},
+			{"SET", p + "approval:detect", "{}"},
 			{"GET", p + "epoch"},
 			{"SET", p + "entry:ip:192.0.2.1", "{}"},
 			{"DEL", p + "once:x"},
 			{"EVAL", "return 1", "0"},
 			{"SET", p + "allowlist", ""},
 			{"XADD", p + "handoff", "*", "a", "b"},
+			{"GET", p + "intel:catalog"},
 		},
 		"sync-aws-waf":     sync("alibaba-waf"), // lives in the other cloud
 		"sync-alibaba-waf": sync("tencent"),

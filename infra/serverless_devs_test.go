@@ -2,12 +2,14 @@ package infra_test
 
 import (
 	"encoding/json"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/tracewall/tracewall/shared/enrich/threatintel"
 	"github.com/tracewall/tracewall/shared/syncrun"
 )
 
@@ -15,7 +17,7 @@ const fcFile = "../s.yaml"
 
 // fcFunctions are what s.yaml deploys, and fcSyncs those of them that keep walls.
 var (
-	fcFunctions = []string{"detect", "webhook", "sync-alibaba-waf", "sync-tencent"}
+	fcFunctions = []string{"detect", "webhook", "sync-alibaba-waf", "sync-tencent", "refresh-intel"}
 	fcSyncs     = []string{"sync-alibaba-waf", "sync-tencent"}
 )
 
@@ -137,6 +139,45 @@ func TestFCSyncsTickAndVerify(t *testing.T) {
 	}
 }
 
+// What the timer sends is what the function takes. No retries: the next tick asks again for what failed. All feeds together
+// have four minutes, and what has come must still be written.
+func TestFCIntelIsRefreshedEachHour(t *testing.T) {
+	payloads := timers(t, "refresh-intel")
+	var sample struct {
+		TriggerTime string `json:"triggerTime"`
+		TriggerName string `json:"triggerName"`
+		Payload     string `json:"payload"`
+	}
+	readJSON(t, "../events/refresh-intel.timer.json", &sample)
+	if len(payloads) != 1 || payloads[sample.TriggerName] != sample.Payload {
+		t.Errorf("timers %v, the sample %+v", payloads, sample)
+	}
+	f := fcFunction(t, "refresh-intel")
+	if at(t, f, "asyncInvokeConfig", "maxAsyncRetryAttempts") != "0" || at(t, f, "timeout") != "300" {
+		t.Errorf("%v retries and a timeout of %v, want none and 300", at(t, f, "asyncInvokeConfig", "maxAsyncRetryAttempts"), at(t, f, "timeout"))
+	}
+}
+
+// The example is one to copy.
+func TestTheExampleOfFeedsIsTaken(t *testing.T) {
+	text, err := os.ReadFile("intel/feeds.example.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	feeds, err := threatintel.ParseFeeds(string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range feeds {
+		if f.Licence == "" {
+			t.Errorf("feed %s: under which licence is it used?", f.Name)
+		}
+	}
+	if len(text) > 4096 {
+		t.Errorf("%d bytes: Function Compute gives a function 4 KB of variables", len(text))
+	}
+}
+
 // A tick that could not run is not run later: the next one is a minute away, and two would pile up.
 func TestFCSyncsRepeatNoTick(t *testing.T) {
 	for _, function := range fcSyncs {
@@ -154,6 +195,10 @@ func TestFCStartsInObserve(t *testing.T) {
 			t.Errorf("%s of %s is %v, want observe by default", variable, function, got)
 		}
 	}
+	// Its own variable: detect's MODE may be enforce long before, or after, a feed is trusted.
+	if got := at(t, fcFunction(t, "refresh-intel"), "environmentVariables", "MODE"); got != "${env('INTEL_MODE', 'observe')}" {
+		t.Errorf("MODE of refresh-intel is %v, want observe by default", got)
+	}
 }
 
 func TestFCSecretsComeFromTheEnvironment(t *testing.T) {
@@ -161,7 +206,7 @@ func TestFCSecretsComeFromTheEnvironment(t *testing.T) {
 	users := map[string]string{}
 	for function, secrets := range map[string][]string{
 		"detect": {"REDIS_URL"}, "webhook": {"REDIS_URL", "WEBHOOK_TOKEN"},
-		"sync-alibaba-waf": {"REDIS_URL"}, "sync-tencent": {"REDIS_URL", "TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY"},
+		"refresh-intel": {"REDIS_URL", "FEEDS"}, "sync-alibaba-waf": {"REDIS_URL"}, "sync-tencent": {"REDIS_URL", "TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY"},
 	} {
 		for _, name := range secrets {
 			if got := at(t, fcFunction(t, function), "environmentVariables", name).(string); !fromEnv.MatchString(got) {

@@ -134,6 +134,15 @@ func TestAlarmsCountTheFunctionsOwnLines(t *testing.T) {
 			{function + ": good runs do not", guard, "trips", "0", []logged{target, run, other}},
 		}...)
 	}
+	feed := func(outcome string, failed float64) logged {
+		return line("tracewall-refresh-intel", "refresh-intel", telemetry.Labels{Target: "ipsum", Outcome: outcome}, telemetry.Values{telemetry.FeedFailed: failed}, false)
+	}
+	refreshed := line("tracewall-refresh-intel", "refresh-intel", telemetry.Labels{}, telemetry.Values{telemetry.DurationMS: 1}, true)
+	tests = append(tests, []test{
+		{"refresh-intel: a feed that failed trips", "alarm-refresh-intel-feed-failed.json", "failures", "2", []logged{feed("loaded", 0), feed("kept", 1), feed("missing", 1), held}},
+		{"refresh-intel: good feeds do not", "alarm-refresh-intel-feed-failed.json", "failures", "0", []logged{feed("loaded", 0), feed("unchanged", 0), refreshed}},
+		{"refresh-intel: runs in which all went well are counted", "alarm-refresh-intel-silent.json", "successes", "1", []logged{feed("kept", 1), refreshed, good}},
+	}...)
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			if got := ask(t, "sls/index-fc-logs.json", alerts(t)[test.alarm], test.lines...); got[test.column] != test.want {

@@ -55,8 +55,8 @@ func alerts(t *testing.T) map[string]sdk.Alert {
 
 func TestAlertsAreWellFormed(t *testing.T) {
 	all := alerts(t)
-	if len(all) != 7 {
-		t.Errorf("%d alerts, want 7", len(all))
+	if len(all) != 9 {
+		t.Errorf("%d alerts, want 9", len(all))
 	}
 	for file, alert := range all {
 		c := alert.Configuration
@@ -82,10 +82,15 @@ func TestAlarmsReadMetricsThatExist(t *testing.T) {
 		"detect":           {"alarm-detect-silent.json", "alarm-guard-tripped.json"},
 		"sync-alibaba-waf": {"alarm-sync-alibaba-waf-silent.json", "alarm-sync-alibaba-waf-guard-tripped.json"},
 		"sync-tencent":     {"alarm-sync-tencent-silent.json", "alarm-sync-tencent-guard-tripped.json"},
+		"refresh-intel":    {"alarm-refresh-intel-silent.json", "alarm-refresh-intel-feed-failed.json"},
 	} {
+		trips := []telemetry.Metric{telemetry.GuardTripped, telemetry.AllowlistUnreadable}
+		if function == "refresh-intel" {
+			trips = []telemetry.Metric{telemetry.FeedFailed}
+		}
 		name := at(t, fcFunction(t, function), "functionName").(string)
 		for file, metrics := range map[string][]telemetry.Metric{
-			files[0]: {telemetry.LastSuccessTimestamp}, files[1]: {telemetry.GuardTripped, telemetry.AllowlistUnreadable},
+			files[0]: {telemetry.LastSuccessTimestamp}, files[1]: trips,
 		} {
 			alert, ok := all[file]
 			if !ok {

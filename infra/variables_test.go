@@ -28,6 +28,9 @@ var declared = map[string]func(t *testing.T) tree{
 	"sync-alibaba-waf": func(t *testing.T) tree {
 		return at(t, fcFunction(t, "sync-alibaba-waf"), "environmentVariables").(tree)
 	},
+	"refresh-intel": func(t *testing.T) tree {
+		return at(t, fcFunction(t, "refresh-intel"), "environmentVariables").(tree)
+	},
 	"sync-tencent": func(t *testing.T) tree {
 		return at(t, fcFunction(t, "sync-tencent"), "environmentVariables").(tree)
 	},

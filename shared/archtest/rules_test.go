@@ -55,29 +55,76 @@ var layers = []layer{
 		"who is never blocked is decided by values, whatever store they come from",
 	},
 	{
+		"shared/enrich", own("threat"),
+		"what is known of an address is the same for everybody; sources are handed in",
+	},
+	{
 		"shared/blocklist", own("threat"),
 		"the list's meaning must not depend on where it is kept",
 	},
 	{
-		"shared/detect", join(own("threat", "allowlist", "blocklist"), pureLibs),
+		"shared/detect", join(own("threat", "allowlist", "blocklist", "webattack", "enrich/threatintel", "enrich"), pureLibs),
 		"the thinking of the detect function: it runs on any log engine and any store that its small interfaces describe",
+	},
+	{
+		"shared/enrich/threatintel", join(own("threat"), pureLibs),
+		"what feeds say is read and looked up alike, wherever it comes from",
+	},
+	{
+		"shared/enrich/threatintel/formats", join(own("enrich/threatintel"), []string{"go4.org/netipx", "github.com/TcM1911/stix2"}),
+		"bytes in, entries out; apart from the rest, since STIX's library is megabytes that only the function that reads it shall carry",
+	},
+	{
+		"shared/enrich/threatintel/feeds", own("endpoint", "secret", "threat", "enrich/threatintel", "enrich/threatintel/formats"),
+		"one adapter over HTTP; what it fetched is read and judged by others",
+	},
+	{
+		"shared/enrich/threatintel/intelstore", join(own("allowlist", "blocklist/redisstore", "enrich/threatintel"), redisSDK),
+		"one adapter, its domain and one SDK; redisstore makes the client, since it is the same Redis",
+	},
+	{
+		"shared/webattack",
+		[]string{"github.com/corazawaf/libinjection-go"},
+		"what a text looks like is said by the text alone: it knows neither rules nor logs nor whom to block",
 	},
 	{
 		"shared/waf", join(own("threat"), pureLibs),
 		"a plan is the same for every cloud's firewall",
 	},
 	{
+		"shared/waf/proposal", nil,
+		"what a person may paste is made of text alone: it calls no cloud and knows no campaign but the values it is given",
+	},
+	{
 		"shared/enforce", join(own("threat", "allowlist", "blocklist", "waf"), []string{"go4.org/netipx"}),
 		"from the list to any wall, for the functions and the operator alike; clouds and stores are handed in",
 	},
 	{
-		"shared/syncrun", own("blocklist/redisstore", "enforce", "secret", "settings", "telemetry"),
+		"shared/syncrun", own("blocklist/redisstore", "enforce", "enrich/threatintel/intelstore", "secret", "settings", "telemetry"),
 		"what the sync functions have in common, the store that they open included; clouds and their envelopes are handed in",
 	},
 
 	{
 		"shared/blocklist/redisstore", join(own("threat", "allowlist", "blocklist"), redisSDK, []string{"golang.org/x/sync/errgroup"}),
 		"one adapter, its domain and one SDK",
+	},
+	{
+		"shared/allowlist/crawler", nil,
+		"a question to DNS, whose resolver is handed in",
+	},
+	{
+		"shared/enrich/geoip",
+		[]string{"github.com/phuslu/iploc"},
+		"one source, and megabytes of tables: only what wires it carries them",
+	},
+	{
+		"shared/enrich/networks",
+		[]string{"github.com/oschwald/maxminddb-golang/v2"},
+		"one source and one file format",
+	},
+	{
+		"shared/riskcontrol", own("threat", "allowlist", "blocklist", "endpoint", "secret"),
+		"one receiver, spoken to over HTTPS; the list and the memory are handed in",
 	},
 	{
 		"shared/waf/targets", own("waf"),
@@ -114,11 +161,15 @@ var layers = []layer{
 	},
 
 	{
+		"shared/webattack/webattacktest", join(own("webattack"), testLibs, []string{"github.com/corazawaf/coraza-coreruleset/v4"}),
+		"requests of which it is known what they are, for the tests of whoever reads requests",
+	},
+	{
 		"shared/blocklist/blocklisttest", join(own("threat", "allowlist", "blocklist"), testLibs),
 		"a fake and the contract of its own domain",
 	},
 	{
-		"shared/detect/detecttest", join(own("threat", "detect"), testLibs),
+		"shared/detect/detecttest", join(own("threat", "detect", "webattack"), testLibs),
 		"runs the tests inside rule files on whatever Log Service it is given",
 	},
 	{
@@ -217,7 +268,9 @@ func rules() []rule {
 			// is the machine's time and decides only how far a run gets.
 			Reason: "a decision must be the same when it is repeated: values in, values out; the clock is handed in",
 			On: func(s source) bool {
-				return !s.Test && slices.Contains([]string{"shared/threat", "shared/allowlist", "shared/blocklist", "shared/detect", "shared/waf", "shared/waf/targets"}, s.Dir())
+				return !s.Test && slices.Contains([]string{
+					"shared/threat", "shared/allowlist", "shared/blocklist", "shared/detect", "shared/enrich", "shared/enrich/threatintel", "shared/enrich/threatintel/formats", "shared/waf", "shared/waf/targets", "shared/webattack",
+				}, s.Dir())
 			},
 			Find: func(s source) []string {
 				found := imports(s, func(imported string) bool {
