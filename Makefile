@@ -29,7 +29,7 @@ tracewall: ## build the operator's command, build/tracewall (needs a C compiler 
 	@CGO_ENABLED=1 go build -o build/tracewall ./scripts/tracewall
 
 test: ## every test
-	go test -race -shuffle=on ./...
+	go test -race -shuffle=on -timeout=15m ./...
 
 fmt: $(GOLANGCI) ## format the code as lint wants it
 	$(GOLANGCI) fmt
