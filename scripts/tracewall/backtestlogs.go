@@ -17,6 +17,7 @@ import (
 	"github.com/tracewall/tracewall/shared/blocklist"
 	"github.com/tracewall/tracewall/shared/detect"
 	"github.com/tracewall/tracewall/shared/sls"
+	"github.com/tracewall/tracewall/shared/sls/slstest"
 	"github.com/tracewall/tracewall/shared/threat"
 )
 
@@ -111,6 +112,9 @@ func (b *backtesting) readFiles(ctx context.Context) error {
 			line.Update("judged up to "+p.At.Format(time.DateTime), done, size, "bytes")
 		},
 	})
+	if errors.Is(err, slstest.ErrMemory) {
+		return fmt.Errorf("%w: --memory gives it more than %d", err, f.memory)
+	}
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ func answerColumn(i int) string { return "__answer_" + strconv.Itoa(i) + "__" }
 
 // asksValues are the functions whose calls may become answers: dear, and the same for the same value.
 var asksValues = map[string]mapping.Type{
-	"regexp_like": mapping.TypeBoolean, "regexp_extract": mapping.TypeVarchar, "strpos": mapping.TypeBigInt, "split_part": mapping.TypeVarchar,
+	"regexp_like": mapping.TypeBoolean, "regexp_extract": mapping.TypeVarchar, "strpos": mapping.TypeBigInt,
 }
 
 // answered writes a call as a column of answers where it may: on a field of a line of log
@@ -146,12 +146,12 @@ func (q question) key(cut int) string { return fmt.Sprint(q.field, " ", cut, " "
 
 // answers are the answers to one question for all values of a part's field.
 type answers struct {
-	numbers []int32 // of a boolean 0 or 1; unknownNumber is NULL; nil if the answers are texts
+	numbers []int16 // of a boolean 0 or 1; unknownNumber is NULL; nil if the answers are texts
 	texts   cells   // they point into text
 	text    []byte
 }
 
-const unknownNumber = math.MinInt32
+const unknownNumber = math.MinInt16
 
 // answerParts asks a question about the values of those parts for which it has not been asked,
 // and returns the answers for each part.
@@ -206,7 +206,7 @@ func (s *Server) answerParts(ctx context.Context, st *Stream, parts []*Part, a q
 type answerCollector struct {
 	kind    mapping.Type
 	rows    int
-	numbers []int32
+	numbers []int16
 	ends    []int // of the texts in text; the same as before and null: NULL
 	null    []bool
 	text    []byte
@@ -216,11 +216,11 @@ func (c *answerCollector) add(r *reader, row int) {
 	c.rows++
 	null := r.null(row)
 	if c.kind != mapping.TypeVarchar {
-		n := int32(unknownNumber)
+		n := int16(unknownNumber)
 		switch {
 		case null:
 		case c.kind == mapping.TypeBigInt:
-			n = int32(min(cell[int64](r, row), math.MaxInt32)) // places in a value, which are few
+			n = int16(min(cell[int64](r, row), math.MaxInt16)) // a place in a value, of which 16,384 bytes are analysed at most
 		case cell[bool](r, row):
 			n = 1
 		default:
@@ -239,7 +239,7 @@ func (c *answerCollector) add(r *reader, row int) {
 func (c *answerCollector) take() *answers {
 	a := &answers{}
 	if c.kind != mapping.TypeVarchar {
-		a.numbers = append([]int32{}, c.numbers...)
+		a.numbers = append([]int16{}, c.numbers...)
 	} else {
 		a.text, a.texts = append([]byte{}, c.text...), newCells(c.rows)
 		start := 0

@@ -55,6 +55,7 @@ func openEngine(opt engineOptions) (*engine, error) {
 		return nil, fmt.Errorf("spill directory: %w", err)
 	}
 	e := &engine{temp: temp}
+	oneArena()
 	var config mapping.Config
 	mapping.CreateConfig(&config)
 	defer mapping.DestroyConfig(&config)
@@ -62,6 +63,8 @@ func openEngine(opt engineOptions) (*engine, error) {
 		{"threads", strconv.Itoa(opt.threads)},
 		{"memory_limit", strconv.FormatInt(opt.memoryLimit, 10) + "B"},
 		{"temp_directory", temp},
+		{"allocator_flush_threshold", "16MB"}, // what a query is done with goes back to the system, not into a drawer
+		{"allocator_bulk_deallocation_flush_threshold", "32MB"},
 		{"max_temp_directory_size", strconv.FormatInt(4*opt.memoryLimit, 10) + "B"},
 		{"autoinstall_known_extensions", "false"},
 		{"autoload_known_extensions", "false"},

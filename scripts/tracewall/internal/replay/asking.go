@@ -53,7 +53,8 @@ type question struct {
 // complete are; at the last, all are.
 //
 // A rule with a margin reads the margin's lines again each time. It waits until as many
-// lines have come as that margin holds, so that it never reads a line more than twice or so.
+// lines have come as that margin holds, or a batch of them in a busy log: the more lines one
+// question is about, the more memory it takes.
 func (a *asked) due(r *replay, i int, complete int64, last bool) (question, bool) {
 	first := r.result.Read.First.Unix()
 	from := a.next
@@ -68,7 +69,7 @@ func (a *asked) due(r *replay, i int, complete int64, last bool) (question, bool
 	if to <= from {
 		return question{}, false
 	}
-	if a.margin > 0 && !last && r.stream.Count(from-a.margin, from) > r.stream.Count(from, to) {
+	if a.margin > 0 && !last && min(r.stream.Count(from-a.margin, from), r.config.Batch) > r.stream.Count(from, to) {
 		return question{}, false
 	}
 	a.next = to
@@ -150,7 +151,7 @@ func (r *replay) askSpan(ctx context.Context, a *asked, in detect.Span, ans *ans
 	if errors.Is(err, slstest.ErrMemory) || len(rows) >= detect.MaxRows {
 		windows := int64(in.To.Sub(in.From)/time.Second) / a.window
 		if windows < 2 && err != nil {
-			return fmt.Errorf("one window, %s, is too much for the memory that it may use: %w", in, err)
+			return fmt.Errorf("one window, %s, takes more memory than the %d MB that answers may use; give it more: %w", in, engineMemory(r.config.Memory)>>20, err)
 		}
 		if windows < 2 {
 			return fmt.Errorf("more than %d rows in the one window %s: raise its threshold", detect.MaxRows-1, in)
@@ -176,21 +177,22 @@ func (r *replay) askSpan(ctx context.Context, a *asked, in detect.Span, ans *ans
 	return nil
 }
 
-// query asks the engine. What does not fit into memory beside others is asked again alone,
-// so that it does not depend on the others whether it must be halved.
+// query asks the engine, when there is room beside the others. What does not fit into memory all
+// the same is asked again alone, so that it does not depend on the others whether it must be halved.
 func (r *replay) query(ctx context.Context, a *asked, in detect.Span) (slstest.Result, error) {
-	ask := func() (slstest.Result, error) {
-		return r.server.Query(ctx, logstore, a.query, in.From.Add(-a.rule.Margin), in.To)
+	from := in.From.Add(-a.rule.Margin)
+	ask := func(room int64) (slstest.Result, error) {
+		if err := r.room.Acquire(ctx, room); err != nil {
+			return slstest.Result{}, err
+		}
+		defer r.room.Release(room)
+		return r.server.Query(ctx, logstore, a.query, from, in.To)
 	}
-	r.alone.RLock()
-	result, err := ask()
-	r.alone.RUnlock()
-	if !errors.Is(err, slstest.ErrMemory) {
-		return result, err
+	result, err := ask(min(max(r.stream.Count(from.Unix(), in.To.Unix()), 1), linesAtOnce))
+	if errors.Is(err, slstest.ErrMemory) {
+		return ask(linesAtOnce)
 	}
-	r.alone.Lock()
-	defer r.alone.Unlock()
-	return ask()
+	return result, err
 }
 
 // note adds an answer to the rule's summary.

@@ -23,8 +23,9 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/tracewall/tracewall/shared/detect"
 	"github.com/tracewall/tracewall/shared/sls/slstest"
@@ -76,6 +77,10 @@ const (
 	// DefaultMemory keeps a process below 1 GB.
 	DefaultMemory = 192 << 20
 )
+
+// linesAtOnce is how many lines the questions of one moment may be about, all together: the
+// engine's limit on memory does not count what it collects into lists, some 200 bytes a line at worst.
+const linesAtOnce = 1_000_000
 
 // Progress is how far a replay has come.
 type Progress struct {
@@ -131,7 +136,7 @@ func run(ctx context.Context, c Config) (_ Result, err error) {
 	// Each question runs on a thread of its own; that is also how they share the CPUs best.
 	server, err := slstest.New(slstest.Config{
 		Project: "tracewall-replay", AccessKeyID: "none", AccessKeySecret: "none", // nobody can call it: it does not listen
-		Threads: 1, MemoryLimit: max(c.Memory+c.Memory/2, 64<<20), TempDir: c.TempDir, Unsafe: c.Unsafe,
+		Threads: 1, MemoryLimit: engineMemory(c.Memory), TempDir: c.TempDir, Unsafe: c.Unsafe,
 		QueryTimeout: time.Hour, // a laptop is no cloud; ctx ends it
 	})
 	if err != nil {
@@ -155,13 +160,16 @@ func run(ctx context.Context, c Config) (_ Result, err error) {
 		return Result{}, err
 	}
 	defer func() { err = errors.Join(err, stream.Close()) }()
-	r := &replay{config: c, server: server, stream: stream, asked: newAsked(rules, witness), facts: newFacts(rules), samples: newRemembered(joinedSamples)}
+	r := &replay{room: semaphore.NewWeighted(linesAtOnce), config: c, server: server, stream: stream, asked: newAsked(rules, witness), facts: newFacts(rules), samples: newRemembered(joinedSamples)}
 	r.result.Left = left
 	if err := r.read(ctx, fields); err != nil {
 		return Result{}, err
 	}
 	return r.finish(), nil
 }
+
+// engineMemory is what the engine may use for its answers, beside so much for lines.
+func engineMemory(lines int64) int64 { return max(lines+lines/2, 64<<20) }
 
 // fieldsOf are all fields of all inputs.
 func fieldsOf(inputs []Input) []string {
@@ -263,9 +271,9 @@ type replay struct {
 	// waiting are parts that came while a batch is being asked: were they added at once, it
 	// would depend on the machine's speed which of a late line's windows counts it.
 	waiting []waitingPart
-	alone   sync.RWMutex  // a question that needs all of the engine's memory holds it
-	pending int64         // lines since the rules were last asked
-	running chan answered // of the batch that is being asked; nil: none
+	room    *semaphore.Weighted // lines that may be asked about at once
+	pending int64               // lines since the rules were last asked
+	running chan answered       // of the batch that is being asked; nil: none
 }
 
 type waitingPart struct {
