@@ -261,6 +261,7 @@ func TestWhichCallsBecomeQuestionsAboutValues(t *testing.T) {
 		`select filter(split(agent, ' '), path -> regexp_like(path, 'x')) from log`:                                   0,
 		`select count(1) from t where regexp_like(path, 'x')`:                                                         0,
 		`select regexp_like(path, 'x') from log`:                                                                      0,
+		`select p from (select regexp_extract(path, 'x') as p from log group by regexp_extract(path, 'x'))`:           0,
 		`select regexp_like(path, 'x') from (select 1)`:                                                               0,
 	} {
 		out, err := translate(sql, time.Unix(0, 0), false, values)

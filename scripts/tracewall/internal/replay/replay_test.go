@@ -302,6 +302,37 @@ func TestFactsAreToldOfThoseWhoAreNamed(t *testing.T) {
 	}
 }
 
+// What a rule joins may stand in lines that were read many batches ago: they are kept as long
+// as its margin says, also when no other rule needs them.
+func TestLinesOfAMarginAreKept(t *testing.T) {
+	const at = 1_746_856_440
+	var text strings.Builder
+	text.WriteString(testLine{at, "198.51.100.9", "a", "/"}.String())
+	for i := range int64(240) { // the account's next minute comes after many parts
+		text.WriteString(testLine{at + i/4, fmt.Sprintf("192.0.2.%d", i), "", "/"}.String())
+	}
+	for i := range int64(3) {
+		text.WriteString(testLine{at + 60 + i, "198.51.100.1", "a", "/"}.String())
+	}
+	for i := range int64(240) {
+		text.WriteString(testLine{at + 70 + i*5, "192.0.2.1", "", "/"}.String())
+	}
+	var join []detect.Rule
+	for _, r := range rulesForTests() {
+		if r.ID == "join" {
+			join = append(join, r)
+		}
+	}
+	c := Config{Rules: join, Batch: 4, block: 100, Threads: 1, Late: time.Second, TempDir: t.TempDir(), Inputs: []Input{input("f", at, strings.NewReader(text.String()))}}
+	result, err := Run(t.Context(), c)
+	if err != nil || len(result.Gathered.Detections) != 1 || result.Gathered.Detections[0].Count != 3 {
+		t.Errorf("%+v, %v, want the address of the account that was there a minute before", result.Gathered.Detections, err)
+	}
+	if asked := result.Rules[0].Queries; asked < 3 {
+		t.Errorf("asked %d times: the test is about one batch", asked)
+	}
+}
+
 func TestRulesThatTheLogsCannotAnswerAreLeftOut(t *testing.T) {
 	r := ruleAddress("other-field", time.Minute, 0, 1)
 	r.Fields = map[string]string{"agent": "user_agent"}
